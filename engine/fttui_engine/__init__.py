@@ -1,0 +1,1 @@
+"""Everything about a fine-tuning run that is true without a screen."""
