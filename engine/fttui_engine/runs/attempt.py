@@ -1,0 +1,168 @@
+"""One attempt of a run: what it was asked, how far it is, how it ended."""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fttui_engine.runs.files import SCHEMA, Json, read_json_or_none, write_json
+
+SCRATCH = "scratch"
+NEWEST = "newest"
+
+
+class Request(NamedTuple):
+    """Where an attempt is to start: at step 0, at the newest sealed checkpoint, or at the one of a given step."""
+
+    resume: str
+    step: int | None = None
+
+
+class Launch(NamedTuple):
+    """The exact command of one attempt."""
+
+    argv: list[str]
+    environment: dict[str, str]
+    cwd: str
+    resume_from: str | None
+    """The folder of a checkpoint that was verified in full, ``None`` to start at step 0."""
+    resume_step: int | None
+
+
+class Progress(NamedTuple):
+    """How far rank 0 is; rates and the time left are those of this attempt."""
+
+    phase: str
+    """``loading``, ``data``, ``train``, ``eval``, ``save`` or ``done``."""
+    step: int = 0
+    max_steps: int | None = None
+    epoch: float | None = None
+    loss: float | None = None
+    tokens_per_second: float | None = None
+    step_seconds: float | None = None
+    eta_seconds: float | None = None
+    time: float | None = None
+    pid: int | None = None
+
+
+class Outcome(NamedTuple):
+    """The truth about training, written by rank 0; the exit code of a launcher in between may lie."""
+
+    result: str
+    """``finished``, ``stopped`` or ``failed``."""
+    step: int
+    max_steps: int | None
+    message: str
+    advice: str = ""
+    kind: str = ""
+    """For ``failed``: the class of failure, such as ``oom_cuda``, ``data``, ``disk_full``."""
+    checkpoint: str | None = None
+
+
+class Exit(NamedTuple):
+    """The truth about the attempt's process, written by the keeper."""
+
+    pid: int
+    code: int | None
+    signal: int | None
+    started_at: float
+    ended_at: float
+
+
+class Attempt:
+    """The folder ``attempts/<number>`` of a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.number = int(path.name)
+        self.log_path = path / "log"
+        self.stop_request_path = path / "stop.request"
+        self._exit_path = path / "exit.json"
+
+    def create(self, request: Request) -> None:
+        """Create the folder with what is asked of the attempt."""
+        self.path.mkdir(mode=0o700, parents=True)
+        write_json(self.path / "request.json", {"schema": SCHEMA, **request._asdict()})
+
+    def read_request(self) -> Request:
+        """Return where the attempt is to start; the newest checkpoint where nothing can be read."""
+        value = read_json_or_none(self.path / "request.json") or {}
+        step = value.get("step")
+        return Request(str(value.get("resume", NEWEST)), step if isinstance(step, int) else None)
+
+    def write_launch(self, launch: Launch) -> None:
+        """Record the exact command, before it is run."""
+        write_json(self.path / "launch.json", {"schema": SCHEMA, **launch._asdict()})
+
+    def read_launch(self) -> Launch | None:
+        """Return the exact command, ``None`` where it is not decided yet."""
+        value = read_json_or_none(self.path / "launch.json")
+        if value is None:
+            return None
+        return Launch(
+            argv=[str(argument) for argument in value.get("argv", [])],
+            environment={str(key): str(item) for key, item in value.get("environment", {}).items()},
+            cwd=str(value.get("cwd", "/")),
+            resume_from=value.get("resume_from"),
+            resume_step=value.get("resume_step"),
+        )
+
+    def request_stop(self) -> None:
+        """Ask rank 0 to save and stop at the next step boundary."""
+        write_json(self.stop_request_path, {"schema": SCHEMA, "time": time.time()})
+
+    def stop_requested(self) -> bool:
+        """Whether rank 0 has been asked to save and stop."""
+        return self.stop_request_path.exists()
+
+    def write_progress(self, progress: Progress) -> None:
+        """Replace ``progress.json``; not synced, since it is worthless after a power cut."""
+        write_json(self.path / "progress.json", {"schema": SCHEMA, **progress._asdict()}, durable=False)
+
+    def read_progress(self) -> Progress | None:
+        """Return how far the attempt is, ``None`` before its first word."""
+        value = read_json_or_none(self.path / "progress.json")
+        if value is None or not isinstance(value.get("phase"), str):
+            return None
+        return Progress(**_known(value, Progress))
+
+    def write_outcome(self, outcome: Outcome) -> None:
+        """Record how training ended; the last thing that rank 0 does."""
+        write_json(self.path / "outcome.json", {"schema": SCHEMA, "time": time.time(), **outcome._asdict()})
+
+    def read_outcome(self) -> Outcome | None:
+        """Return how training ended, ``None`` if it did not say."""
+        value = read_json_or_none(self.path / "outcome.json")
+        if value is None or value.get("result") not in ("finished", "stopped", "failed"):
+            return None
+        step = value.get("step")
+        return Outcome(
+            result=value["result"],
+            step=step if isinstance(step, int) else 0,
+            max_steps=value.get("max_steps"),
+            message=str(value.get("message") or ""),
+            advice=str(value.get("advice") or ""),
+            kind=str(value.get("kind") or ""),
+            checkpoint=value.get("checkpoint"),
+        )
+
+    def write_exit(self, ended: Exit) -> None:
+        """Record how the attempt's process ended."""
+        write_json(self._exit_path, {"schema": SCHEMA, **ended._asdict()})
+
+    def read_exit(self) -> Exit | None:
+        """Return how the process ended, ``None`` if it runs or nobody was there to see."""
+        value = read_json_or_none(self._exit_path)
+        if value is None or not isinstance(value.get("pid"), int):
+            return None
+        return Exit(
+            pid=value["pid"],
+            code=value.get("code"),
+            signal=value.get("signal"),
+            started_at=float(value.get("started_at") or 0.0),
+            ended_at=float(value.get("ended_at") or 0.0),
+        )
+
+
+def _known(value: Json, kind: type[Any]) -> Json:
+    """Return the fields of ``value`` that ``kind`` has; a later release may have written more."""
+    return {key: item for key, item in value.items() if key in kind._fields}

@@ -1,0 +1,165 @@
+"""Checkpoints: sealed by a manifest that is written last, or they do not count."""
+
+import hashlib
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from fttui_engine.errors import FttuiError
+from fttui_engine.runs.files import SCHEMA, DamagedFileError, Json, read_json, sync_folder, write_json
+
+MANIFEST = "manifest.json"
+_FOLDER = re.compile(r"checkpoint-(\d+)")
+
+
+class CheckpointDamagedError(FttuiError):
+    """A checkpoint is not what its manifest says; ``reason`` says how."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(f"{folder} is damaged: {reason}", "resume from an earlier checkpoint")
+        self.reason = reason
+
+
+class SealedFile(NamedTuple):
+    """One file of a checkpoint, its name relative to the checkpoint's folder."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class Manifest(NamedTuple):
+    """What a checkpoint holds and what made it."""
+
+    step: int
+    world_size: int
+    versions: dict[str, str]
+    files: tuple[SealedFile, ...]
+    sealed_at: float
+    extra: Json
+
+
+class Checkpoint(NamedTuple):
+    """One checkpoint as a list shows it: cheap to find, not verified."""
+
+    step: int
+    path: Path
+    complete: bool
+    """It is sealed and every file has its size; its content is only checked by ``verify``."""
+    size_bytes: int
+    sealed_at: float | None
+
+
+def seal(
+    folder: Path, step: int, world_size: int, versions: dict[str, str], extra: Json | None = None
+) -> Manifest:
+    """Make all files of a checkpoint survive a power cut, then write the manifest that makes it count.
+
+    sha256 costs about 1 s of one core per GiB (measured 994 MiB/s).
+    """
+    files = []
+    folders = {folder}
+    for path in sorted(folder.rglob("*")):
+        if path.name == MANIFEST or not path.is_file():
+            continue
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size_bytes = os.fstat(file.fileno()).st_size
+        folders.add(path.parent)
+        files.append(SealedFile(path.relative_to(folder).as_posix(), size_bytes, digest))
+    for each in folders:
+        sync_folder(each)
+    manifest = Manifest(step, world_size, versions, tuple(files), time.time(), extra or {})
+    value = {"schema": SCHEMA, **manifest._asdict(), "files": [file._asdict() for file in files]}
+    write_json(folder / MANIFEST, {**value, "digest": _digest(value)})
+    return manifest
+
+
+def verify(folder: Path) -> Manifest:
+    """Return the manifest after reading every byte of the checkpoint; raises CheckpointDamagedError."""
+    manifest = read_manifest(folder)
+    for sealed in manifest.files:
+        path = folder / sealed.name
+        try:
+            with path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size != sealed.size_bytes:
+                    raise CheckpointDamagedError(
+                        folder, f"{sealed.name} does not have its {sealed.size_bytes} bytes"
+                    )
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise CheckpointDamagedError(folder, f"{sealed.name}: {error.strerror}") from error
+        if digest != sealed.sha256:
+            raise CheckpointDamagedError(
+                folder, f"the content of {sealed.name} has changed since it was sealed"
+            )
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return a checkpoint's manifest if it is whole and belongs here; raises CheckpointDamagedError."""
+    try:
+        value = read_json(folder / MANIFEST)
+    except DamagedFileError as error:
+        raise CheckpointDamagedError(folder, "its manifest cannot be read") from error
+    if value is None:
+        raise CheckpointDamagedError(folder, "it was never sealed: writing it was cut short")
+    digest = value.pop("digest", None)
+    if digest != _digest(value):
+        raise CheckpointDamagedError(folder, "its manifest has changed since it was sealed")
+    try:
+        manifest = Manifest(
+            step=int(value["step"]),
+            world_size=int(value["world_size"]),
+            versions=dict(value["versions"]),
+            files=tuple(
+                SealedFile(file["name"], file["size_bytes"], file["sha256"]) for file in value["files"]
+            ),
+            sealed_at=float(value["sealed_at"]),
+            extra=dict(value["extra"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointDamagedError(folder, "its manifest is incomplete") from error
+    if folder.name != f"checkpoint-{manifest.step}":
+        raise CheckpointDamagedError(folder, f"its manifest is that of step {manifest.step}")
+    return manifest
+
+
+def list_checkpoints(output_dir: Path) -> list[Checkpoint]:
+    """Return the checkpoints of a folder, lowest step first, without reading their content."""
+    try:
+        entries = [entry for entry in os.scandir(output_dir) if _FOLDER.fullmatch(entry.name)]
+    except OSError:
+        return []
+    return sorted(_glance(Path(entry.path)) for entry in entries if entry.is_dir())
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a checkpoint that does not count, so that nothing resumes from it and nothing of it is lost."""
+    for number in range(1, 100_000):
+        target = folder.with_name(f"torn-{folder.name}" + (f".{number}" if number > 1 else ""))
+        if not target.exists():
+            os.rename(folder, target)
+            return target
+    raise FileExistsError(folder)
+
+
+def _glance(folder: Path) -> Checkpoint:
+    step = int(folder.name.rpartition("-")[2])
+    try:
+        manifest = read_manifest(folder)
+        complete = all((folder / file.name).stat().st_size == file.size_bytes for file in manifest.files)
+    except (CheckpointDamagedError, OSError):
+        return Checkpoint(step, folder, False, 0, None)
+    return Checkpoint(
+        step, folder, complete, sum(file.size_bytes for file in manifest.files), manifest.sealed_at
+    )
+
+
+def _digest(value: Json) -> str:
+    """Return the checksum that the manifest carries of itself, of its meaning and not of its layout."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

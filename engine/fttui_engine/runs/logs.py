@@ -1,0 +1,99 @@
+"""Text that others wrote: reading the end of a log of any size, and taking its power over the terminal away."""
+
+import os
+import re
+from pathlib import Path
+
+BLOCK_BYTES = 64 * 1024
+LONGEST_LINE_CHARACTERS = 4_000
+"""A longer line is cut when shown: a progress bar without newlines became one line of 500 MB before now."""
+
+_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor moves, screen modes
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"  # OSC, DCS, ...: title, clipboard
+    r"|\x1b[ -/]*[0-~]"  # two-character escapes
+)
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but newline and tab, DEL, C1
+    r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"  # direction marks that make text read as another
+)
+
+
+def plain_text(text: str) -> str:
+    """Return ``text`` without anything that a terminal would obey; newlines and tabs stay."""
+    if "\x1b" in text or not text.isascii():
+        text = _SEQUENCES.sub("", text)
+    return _CONTROLS.sub("", text)
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` as one harmless line, for tables and titles."""
+    return plain_text(text.replace("\n", " ").replace("\t", " "))
+
+
+def log_lines(content: bytes) -> list[str]:
+    """Return the lines of a piece of log as a terminal would have left them, but inert.
+
+    Of a line that a progress bar overwrote with carriage returns, the last version stays.
+    """
+    lines = []
+    for raw in content.decode("utf-8", "replace").split("\n"):
+        line = raw.rstrip("\r")
+        line = line[line.rfind("\r") + 1 :]
+        lines.append(plain_text(line[:LONGEST_LINE_CHARACTERS]))
+    return lines
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """Return the last ``lines`` lines of a log, reading no more of the file than needed (at most 64 MiB)."""
+    if lines <= 0:
+        return []
+    try:
+        with path.open("rb") as file:
+            position = file.seek(0, os.SEEK_END)
+            stop = max(0, position - 1024 * BLOCK_BYTES)
+            content = b""
+            while position > stop and content.count(b"\n") <= lines:
+                start = max(stop, position - BLOCK_BYTES)
+                file.seek(start)
+                content = file.read(position - start) + content
+                position = start
+    except OSError:
+        return []
+    found = log_lines(content)
+    if found and not found[-1]:
+        found.pop()
+    return found[-lines:]
+
+
+class LogFollower:
+    """Yields the lines that are added to a log; starts at the present end, or at the start of the file."""
+
+    def __init__(self, path: Path, *, from_start: bool = False) -> None:
+        self._path = path
+        self._rest = b""
+        self._offset = 0
+        if not from_start:
+            try:
+                self._offset = path.stat().st_size
+            except OSError:
+                self._offset = 0
+
+    def poll(self) -> list[str]:
+        """Return the complete lines added since the last call; a file that was cut is followed from its start."""
+        try:
+            with self._path.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < self._offset:
+                    self._offset, self._rest = 0, b""
+                file.seek(self._offset)
+                added = file.read(1024 * BLOCK_BYTES)
+        except OSError:
+            return []
+        self._offset += len(added)
+        complete, newline, rest = (self._rest + added).rpartition(b"\n")
+        self._rest = rest[-LONGEST_LINE_CHARACTERS * 4 :]
+        return log_lines(complete) if newline else []
+
+    def rest(self) -> list[str]:
+        """Return what stands after the last newline, when nothing more will come."""
+        return [line for line in log_lines(self._rest) if line]

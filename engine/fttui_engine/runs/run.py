@@ -1,0 +1,198 @@
+"""A run's folder by its parts, and finding runs by what a person types."""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from fttui_engine.errors import NoSuchRunError, WrongRequestError
+from fttui_engine.runs.attempt import Attempt
+from fttui_engine.runs.files import SCHEMA, DamagedFileError, read_json, read_json_or_none, write_json
+from fttui_engine.runs.home import PRIVATE_FOLDER, runs_folder
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Plan(NamedTuple):
+    """What every attempt of a run has in common; written once."""
+
+    name: str
+    kind: str
+    """``train`` for our worker, which saves when asked by file; ``command`` for any other program."""
+    argv: list[str]
+    environment: dict[str, str]
+    """What is added to the environment that ``fttui start`` had."""
+    cwd: str
+    output_dir: str
+    gpus: list[int] | None
+    """The GPUs that the run may see; ``None`` where it takes none or all."""
+    grace_seconds: float
+    """How long a stop waits for the run to save before it is killed."""
+
+
+class Run:
+    """One run directory; only this package knows the names of the files in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.id = path.name
+        self.spec_path = path / "spec.yaml"
+        self.plan_path = path / "plan.json"
+        self.state_path = path / "state.json"
+        self.events_path = path / "events.jsonl"
+        self.metrics_path = path / "metrics.jsonl"
+        self.keeper_path = path / "keeper.json"
+        self.lease_path = path / "lease.json"
+        self.lock_path = path / "lock"
+        self.supervisor_log_path = path / "supervisor.log"
+        self.new_commands_dir = path / "commands" / "new"
+        self.done_commands_dir = path / "commands" / "done"
+        self.checkpoints_dir = path / "checkpoints"
+        self._attempts_dir = path / "attempts"
+
+    @property
+    def home(self) -> Path:
+        """The state folder that the run belongs to."""
+        return self.path.parent.parent
+
+    def attempt(self, number: int) -> Attempt:
+        """Return one attempt; its folder need not exist."""
+        return Attempt(self._attempts_dir / f"{number:03d}")
+
+    def latest_attempt_number(self) -> int:
+        """Return the number of the latest attempt, 0 where there is none."""
+        try:
+            names = os.listdir(self._attempts_dir)
+        except FileNotFoundError:
+            return 0
+        return max((int(name) for name in names if name.isdecimal()), default=0)
+
+    def attempts(self) -> list[Attempt]:
+        """Return the attempts that have a folder, oldest first."""
+        numbers = range(1, self.latest_attempt_number() + 1)
+        return [attempt for number in numbers if (attempt := self.attempt(number)).path.is_dir()]
+
+    def read_plan(self) -> Plan:
+        """Return the plan; raises DamagedFileError where there is none."""
+        value = read_json(self.plan_path)
+        try:
+            if value is None:
+                raise KeyError("plan")
+            gpus = value.get("gpus")
+            return Plan(
+                name=str(value["name"]),
+                kind=str(value["kind"]),
+                argv=[str(argument) for argument in value["argv"]],
+                environment={str(key): str(item) for key, item in value["environment"].items()},
+                cwd=str(value["cwd"]),
+                output_dir=str(value["output_dir"]),
+                gpus=[int(gpu) for gpu in gpus] if isinstance(gpus, list) else None,
+                grace_seconds=float(value["grace_seconds"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DamagedFileError(f"{self.plan_path} is damaged or missing: {error}") from error
+
+    def write_plan(self, plan: Plan) -> None:
+        """Record the plan."""
+        write_json(self.plan_path, {"schema": SCHEMA, **plan._asdict()})
+
+    @property
+    def output_dir(self) -> Path:
+        """Where checkpoints and the final model are."""
+        value = read_json_or_none(self.plan_path) or {}
+        return Path(str(value.get("output_dir") or self.checkpoints_dir))
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if it can be a run's name, else raise WrongRequestError.
+
+    It becomes a folder, an argument and a word on screens: it cannot leave the state folder or look like an option.
+    """
+    if not _NAME.fullmatch(name):
+        shown = name if len(name) <= 80 else name[:77] + "..."
+        raise WrongRequestError(
+            f"{shown!r} cannot be the name of a run",
+            "use 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit",
+        )
+    return name
+
+
+def all_runs(home: Path | None = None) -> list[Run]:
+    """Return the runs of a state folder, oldest first."""
+    found: list[tuple[float, str, Run]] = []
+    try:
+        entries = list(os.scandir(runs_folder(home)))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    for entry in entries:
+        if entry.name.startswith(".") or not _NAME.fullmatch(entry.name):
+            continue
+        try:
+            plan_written = os.stat(os.path.join(entry.path, "plan.json")).st_mtime
+        except OSError:
+            continue
+        found.append((plan_written, entry.name, Run(Path(entry.path))))
+    return [run for _, _, run in sorted(found, key=lambda item: item[:2])]
+
+
+def find_run(reference: str, home: Path | None = None) -> Run:
+    """Return the run that a person means by its id or by the beginning of its id.
+
+    Raises NoSuchRunError, or WrongRequestError where several runs fit.
+    """
+    if _NAME.fullmatch(reference):
+        exact = Run(runs_folder(home) / reference)
+        if exact.plan_path.exists():
+            return exact
+    runs = all_runs(home)
+    fitting = [run for run in runs if reference and run.id.startswith(reference)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        names = ", ".join(run.id for run in fitting[-8:])
+        raise WrongRequestError(f"{reference!r} fits several runs", f"say which one: {names}")
+    raise NoSuchRunError(f"there is no run {reference!r}", _nearest(reference, [run.id for run in runs]))
+
+
+def claim_run_folder(name: str, prepared: Path, home: Path | None = None) -> Run:
+    """Move a fully prepared folder to its place and return the run: ``name``, or ``name.2`` where that is taken.
+
+    The rename is atomic and fails on a folder that is there, so two starts at once get two runs and a crash leaves
+    either a whole run or none.
+    """
+    runs = runs_folder(home)
+    for number in range(1, 100_000):
+        target = runs / (name if number == 1 else f"{name}.{number}")
+        try:
+            os.rename(prepared, target)
+        except OSError as error:
+            if error.errno not in (17, 39):  # EEXIST, ENOTEMPTY
+                raise
+            continue
+        return Run(target)
+    raise WrongRequestError(f"there are too many runs named {name!r}", "remove some with: fttui rm RUN")
+
+
+def new_run_folder(home: Path | None = None) -> Path:
+    """Return a fresh hidden folder in which a run can be prepared; no reader takes it for a run."""
+    folder = runs_folder(home) / f".new-{os.getpid()}-{os.urandom(4).hex()}"
+    folder.mkdir(mode=PRIVATE_FOLDER)
+    for part in ("attempts", "commands/new", "commands/done"):
+        (folder / part).mkdir(mode=PRIVATE_FOLDER, parents=True)
+    return folder
+
+
+def delete_run_folder(run: Run) -> None:
+    """Delete a run directory; it vanishes from all lists at once, even if the deletion is cut short."""
+    import shutil
+
+    doomed = run.path.with_name(f".deleted-{run.id}-{os.urandom(4).hex()}")
+    os.rename(run.path, doomed)
+    shutil.rmtree(doomed)
+
+
+def _nearest(reference: str, ids: list[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(reference, ids, n=1)
+    return f"did you mean {close[0]}?" if close else "fttui ls shows all runs"
