@@ -1,0 +1,1 @@
+"""What this host has: GPUs (through NVML), CPU, memory, disk, and what each GPU generation can do."""

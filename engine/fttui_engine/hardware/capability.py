@@ -1,0 +1,71 @@
+"""What each GPU generation can compute in, by CUDA compute capability."""
+
+from typing import NamedTuple
+
+Capability = tuple[int, int]
+
+# torch.cuda.is_bf16_supported() says True on Turing and Pascal, where bfloat16 is emulated at a fraction of the
+# speed; the hardware has it from 8.0 (Ampere) on.
+BF16_CAPABILITY: Capability = (8, 0)
+TF32_CAPABILITY: Capability = (8, 0)
+# On 6.1 (Tesla P4, P40, GTX 10xx) float16 arithmetic runs at 1/64 of the speed of float32.
+SLOW_FP16_CAPABILITIES: frozenset[Capability] = frozenset({(6, 1)})
+
+
+class PrecisionProblem(NamedTuple):
+    """Why a precision cannot be used here, and what to write instead."""
+
+    text: str
+    suggestion: str
+
+
+def precision_problem(key: str, gpus: int | str | list[int | str] | None) -> PrecisionProblem | None:
+    """What is wrong with switching ``key`` on for these GPUs (as in ``run.gpus``); None for gpus means the CPU."""
+    if key in ("bf16", "pure_bf16") and gpus is None:
+        return None
+    chosen = _chosen_capabilities(gpus) if gpus is not None else []
+    if not chosen:
+        return _problem_on_cpu(key)
+    names = sorted({name for name, capability in chosen if not _can(key, capability)})
+    # With `auto` or a number, the run may still be given one of the others.
+    if not names or (not isinstance(gpus, list) and len(names) < len({name for name, _ in chosen})):
+        return None
+    replacement = "fp16: true" if key in ("bf16", "pure_bf16") else f"{key}: false"
+    shown = ", ".join(names)
+    if key == "fp16":
+        return PrecisionProblem(
+            f"fp16 runs at 1/64 of the speed of float32 on {shown}; use fp16: false.", "fp16: false"
+        )
+    return PrecisionProblem(
+        f"{key} needs compute capability 8.0 (Ampere) or newer, which {shown} does not have; use {replacement}.",
+        replacement,
+    )
+
+
+def _can(key: str, capability: Capability) -> bool:
+    match key:
+        case "bf16" | "pure_bf16":
+            return capability >= BF16_CAPABILITY
+        case "tf32":
+            return capability >= TF32_CAPABILITY
+        case _:
+            return capability not in SLOW_FP16_CAPABILITIES
+
+
+def _problem_on_cpu(key: str) -> PrecisionProblem | None:
+    if key in ("bf16", "pure_bf16"):
+        return None
+    return PrecisionProblem(
+        f"{key} needs a GPU, and this run has none; use bf16: true, or leave it out.", "bf16: true"
+    )
+
+
+def _chosen_capabilities(gpus: int | str | list[int | str]) -> list[tuple[str, Capability]]:
+    from fttui_engine.hardware.gpus import read_gpus
+
+    return [
+        (f"GPU {gpu.index} ({gpu.name})", gpu.compute_capability)
+        for gpu in read_gpus().gpus
+        if gpu.compute_capability is not None
+        and (not isinstance(gpus, list) or gpu.index in gpus or gpu.uuid in gpus)
+    ]

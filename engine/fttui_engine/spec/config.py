@@ -1,0 +1,91 @@
+"""The settings of our own training as the worker sees them: every key has a type, and every default is filled in."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from fttui_engine.spec.keys import KEYS
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """All keys that have an effect on training; what each means stands in ``keys.py``."""
+
+    model_name_or_path: str
+    model_revision: str = "main"
+    cache_dir: str | None = None
+    trust_remote_code: bool = False
+    flash_attn: str = "auto"
+
+    stage: str = "sft"
+    do_train: bool = True
+    finetuning_type: str = "lora"
+    lora_rank: int = 8
+    lora_alpha: int = 16
+    lora_dropout: float = 0.0
+    lora_target: tuple[str, ...] = ("all",)
+    additional_target: tuple[str, ...] | None = None
+    use_rslora: bool = False
+
+    dataset: tuple[str, ...]
+    eval_dataset: tuple[str, ...] | None = None
+    dataset_dir: str = "data"
+    template: str | None = None
+    cutoff_len: int = 2048
+    max_samples: int | None = None
+    # Below 1 a fraction, else a number of examples.
+    val_size: float = 0.0
+    train_on_prompt: bool = False
+    mask_history: bool = False
+    default_system: str | None = None
+
+    per_device_train_batch_size: int = 8
+    gradient_accumulation_steps: int = 1
+    learning_rate: float = 5e-5
+    num_train_epochs: float = 3.0
+    max_steps: int = -1
+    lr_scheduler_type: str = "linear"
+    # For all intervals: below 1 a fraction of the run, else steps. warmup_steps wins over warmup_ratio.
+    warmup_steps: float = 0
+    warmup_ratio: float = 0.0
+    optim: str = "adamw_torch"
+    weight_decay: float = 0.0
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float = 1e-8
+    max_grad_norm: float = 1.0
+    label_smoothing_factor: float = 0.0
+    neftune_noise_alpha: float | None = None
+    seed: int = 42
+    data_seed: int = 42
+    full_determinism: bool = False
+    dataloader_num_workers: int = 0
+
+    bf16: bool = False
+    fp16: bool = False
+    pure_bf16: bool = False
+    tf32: bool | None = None
+    gradient_checkpointing: bool = True
+    use_cpu: bool = False
+
+    # Empty until the run's folder is known, where the launcher puts it; never empty in the worker.
+    output_dir: str = ""
+    overwrite_output_dir: bool = False
+    logging_steps: float = 1
+    save_strategy: str = "steps"
+    save_steps: float = 500
+    save_total_limit: int | None = None
+    eval_strategy: str = "no"
+    eval_steps: float = 500
+    per_device_eval_batch_size: int = 8
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> "TrainingConfig":
+        """The settings behind checked values; raises TypeError when model or data are missing."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        settings = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if name in names and name in KEYS
+        }
+        return cls(**settings)

@@ -1,0 +1,192 @@
+"""One YAML text as a small tree that remembers every line.
+
+The tree is built from parser events, so no YAML type is ever constructed: a value stays the text that the user wrote
+until the table of keys says what it should be. That is why ``learning_rate: 1e-4`` is a number (YAML 1.1 calls it a
+text) and ``save_strategy: no`` is not ``False``. Tags, anchors and aliases are refused outright: a flat
+configuration has no use for them, and without aliases a small file cannot unfold into gigabytes.
+"""
+
+import stat
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# The largest configuration we have seen is 6 KiB.
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 16
+MAX_NODES = 20_000
+
+NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+
+
+class Scalar(NamedTuple):
+    """A single value as it was written."""
+
+    text: str
+    line: int
+    plain: bool = True
+
+    @property
+    def is_null(self) -> bool:
+        """Whether the value stands for nothing; a quoted "null" is a text."""
+        return self.plain and self.text in NULLS
+
+
+class Items(NamedTuple):
+    """A list of values."""
+
+    items: "list[Node]"
+    line: int
+
+
+class Block(NamedTuple):
+    """A mapping; a key that was written twice stands here twice."""
+
+    entries: "list[tuple[Scalar, Node]]"
+    line: int
+
+
+Node = Scalar | Items | Block
+
+
+class DocumentError(Exception):
+    """The text as a whole cannot be used; says in which line, if it is in one."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+
+def read_document(path: "Path") -> Block:
+    """The mapping in the file at ``path``."""
+    try:
+        status = path.stat()
+        # A pipe or a device could block for ever or never end.
+        if stat.S_ISDIR(status.st_mode):
+            raise DocumentError("This is a folder; give the YAML file itself.")
+        if not stat.S_ISREG(status.st_mode):
+            raise DocumentError("This is not a regular file.")
+        if status.st_size > MAX_BYTES:
+            raise DocumentError(f"The file has {status.st_size:,} bytes; {MAX_BYTES:,} are allowed.")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise DocumentError("There is no such file.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DocumentError(f"The file cannot be read: {reason}.") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DocumentError("The file is not UTF-8 text.", line) from None
+    return parse_document(text)
+
+
+def parse_document(text: str) -> Block:
+    """The mapping that ``text`` holds."""
+    root = parse_node(text)
+    if root is None or (isinstance(root, Scalar) and root.is_null):
+        raise DocumentError("There is nothing in it; a configuration is lines of `key: value`.")
+    if not isinstance(root, Block):
+        raise DocumentError(
+            "A configuration is lines of `key: value`, not a list or a single value.", root.line
+        )
+    return root
+
+
+def parse_node(text: str) -> Node | None:
+    """The single value, list or mapping that ``text`` holds; None when it is empty."""
+    if len(text) > MAX_BYTES:
+        raise DocumentError(f"The text has more than {MAX_BYTES:,} characters.")
+    # libyaml where PyYAML was built with it (8 times faster), else the parser written in Python.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return _tree(yaml.parse(text, Loader=loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise DocumentError(_syntax_message(error), mark.line + 1 if mark else None) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise DocumentError("There is a control character here that YAML does not allow.", line) from None
+    except yaml.YAMLError as error:
+        raise DocumentError(f"This is not YAML: {error}.") from None
+
+
+def _tree(events: "Iterator[Any]") -> Node | None:
+    """The tree behind a stream of events; stops at the first thing that is not allowed."""
+    root: Node | None = None
+    open_nodes: list[Items | Block] = []
+    # The key that waits for its value, one for each open node.
+    waiting: list[Scalar | None] = []
+    node_count = 0
+    for event in events:
+        if isinstance(event, yaml.CollectionEndEvent):
+            open_nodes.pop()
+            waiting.pop()
+        elif isinstance(event, yaml.DocumentStartEvent) and root is not None:
+            line = event.start_mark.line + 1
+            raise DocumentError("A second document begins here; one file holds one configuration.", line)
+        elif isinstance(event, yaml.NodeEvent):
+            node = _node(event)
+            node_count += 1
+            if node_count > MAX_NODES:
+                raise DocumentError(f"There are more than {MAX_NODES:,} values in it.", node.line)
+            if open_nodes:
+                _attach(node, open_nodes[-1], waiting)
+            else:
+                root = node
+            if not isinstance(node, Scalar):
+                open_nodes.append(node)
+                waiting.append(None)
+            if len(open_nodes) > MAX_DEPTH:
+                raise DocumentError(f"Values are nested more than {MAX_DEPTH} levels deep.", node.line)
+    return root
+
+
+def _node(event: Any) -> Node:
+    """The node that ``event`` begins; raises DocumentError for what a configuration has no use for."""
+    line = event.start_mark.line + 1
+    if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+        word = f"*{event.anchor}" if isinstance(event, yaml.AliasEvent) else f"&{event.anchor}"
+        raise DocumentError(
+            f"{word[:80]} is a YAML anchor or alias, which is not used here; write the value out, or put it in quotes.",
+            line,
+        )
+    # libyaml gives a quoted text the tag "!" in some versions.
+    if event.tag not in (None, "!"):
+        raise DocumentError(f"The tag {event.tag[:80]} is not allowed; write the plain value.", line)
+    if isinstance(event, yaml.ScalarEvent):
+        return Scalar(event.value, line, plain=event.style is None)
+    return Items([], line) if isinstance(event, yaml.SequenceStartEvent) else Block([], line)
+
+
+def _attach(node: Node, parent: Items | Block, waiting: list[Scalar | None]) -> None:
+    if isinstance(parent, Items):
+        parent.items.append(node)
+    elif (key := waiting[-1]) is not None:
+        parent.entries.append((key, node))
+        waiting[-1] = None
+    elif isinstance(node, Scalar):
+        waiting[-1] = node
+    else:
+        raise DocumentError("A key must be a single word.", node.line)
+
+
+def _syntax_message(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "syntax error"
+    if "'\\t'" in problem or "tab" in problem:
+        return "There is a tab here; YAML is indented with spaces."
+    if "mapping values are not allowed" in problem:
+        return "There is a second `: ` in this line, or it is indented too far; put texts with a colon in quotes."
+    if "could not find expected ':'" in problem:
+        return "A line of the form `key: value` was expected here."
+    if "cannot start any token" in problem:
+        return f"YAML does not understand this ({problem}); put the value in quotes."
+    context = f" {error.context}" if error.context else ""
+    return f"YAML does not understand this{context}: {problem}."

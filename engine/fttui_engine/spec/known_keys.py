@@ -1,0 +1,254 @@
+"""Every other key that LLaMA-Factory or transformers know: without effect here, or refused.
+
+A key is refused where leaving it out would train something else than was asked for. It is ignored, and named with the
+reason, where the result stays the same or where it only matters together with a refused key.
+"""
+
+from typing import NamedTuple
+
+from fttui_engine.spec.document import Block, Items, Node, Scalar
+
+
+class KnownKeys(NamedTuple):
+    """Some keys that share one fate."""
+
+    names: str
+    why: str
+    refused: bool = False
+    # Values (in lower case) that ask for nothing beyond what is done anyway.
+    neutral: tuple[str, ...] = ("false", "no", "off", "none", "0", "0.0")
+
+
+def _later(names: str, what: str, *neutral: str) -> KnownKeys:
+    words = KnownKeys._field_defaults["neutral"] + neutral
+    return KnownKeys(names, f"{what} needs a later release of fttui", True, words)
+
+
+REFUSED = (
+    _later("quantization_bit", "Training on a quantized model (QLoRA)"),
+    _later("adapter_name_or_path adapter_folder create_new_adapter", "Going on from an existing adapter"),
+    _later("deepspeed", "DeepSpeed"),
+    _later(
+        "fsdp fsdp_config fsdp_min_num_params fsdp_transformer_layer_cls_to_wrap accelerator_config "
+        "parallelism_config",
+        "FSDP",
+    ),
+    _later("packing neat_packing", "Packing"),
+    _later("streaming", "Streaming data"),
+    _later(
+        "mix_strategy interleave_probs",
+        "Mixing datasets in another way than one after the other",
+        "concat",
+    ),
+    _later("eval_on_each_dataset", "Evaluating each dataset by itself"),
+    _later("tokenized_path", "Reading prepared data"),
+    _later("disable_shuffling train_sampling_strategy", "Another order of the data than random", "random"),
+    _later("use_dora loraplus_lr_ratio loraplus_lr_embedding pissa_init", "This variant of LoRA"),
+    _later(
+        "use_galore use_apollo use_badam use_adam_mini use_muon optim_args optim_target_modules",
+        "This optimizer",
+    ),
+    _later(
+        "use_dft_loss use_asft_loss use_eaft_loss use_llama_pro mixture_of_depths shift_attn",
+        "This method",
+    ),
+    _later("rope_scaling moe_aux_loss_coef upcast_layernorm", "Changing the model in this way"),
+    _later(
+        "resize_vocab add_tokens add_special_tokens new_special_tokens_config init_special_tokens "
+        "split_special_tokens",
+        "Changing the vocabulary",
+    ),
+    _later("train_from_scratch", "Training from random weights"),
+    _later(
+        "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules",
+        "finetuning_type: freeze",
+    ),
+    _later("module_dropout oft_rank oft_target", "finetuning_type: oft"),
+    _later("ref_model ref_model_adapters reward_model reward_model_adapters", "A second model"),
+    _later("lr_scheduler_kwargs", "Further settings of the schedule"),
+    _later(
+        "early_stopping_steps load_best_model_at_end metric_for_best_model",
+        "Choosing among checkpoints by evaluation",
+    ),
+    _later("auto_find_batch_size", "Finding the batch size by trying"),
+    _later("do_predict predict_with_generate", "Writing predictions"),
+    _later("use_mca use_megatron_bridge use_hyper_parallel use_kt use_v1_kernels fp8", "This backend"),
+    _later("ray_num_workers ray_init_kwargs master_addr master_port", "Training on several hosts"),
+    _later("push_to_hub", "Pushing to the hub"),
+    KnownKeys(
+        "resume_from_checkpoint",
+        "A run goes on with `fttui resume RUN`, which takes the newest whole checkpoint",
+        True,
+    ),
+    KnownKeys(
+        "ignore_pad_token_for_loss",
+        "Learning the padding is not offered",
+        True,
+        ("true", "yes", "on"),
+    ),
+)
+
+IGNORED = (
+    KnownKeys(
+        "quantization_method quantization_type double_quantization quantization_device_map",
+        "it has an effect only together with quantization_bit",
+    ),
+    KnownKeys(
+        "template_kwargs tool_format enable_thinking preserve_thinking",
+        "conversations are written with the model's own chat template",
+    ),
+    KnownKeys(
+        "overwrite_cache preprocessing_num_workers preprocessing_batch_size data_shared_file_system "
+        "buffer_size",
+        "data is prepared in memory at every start; the result is the same",
+    ),
+    KnownKeys(
+        "media_dir image_max_pixels image_min_pixels image_do_pan_and_scan crop_to_patches "
+        "video_max_pixels video_min_pixels video_fps video_maxlen use_audio_in_video "
+        "audio_sampling_rate freeze_vision_tower freeze_multi_modal_projector freeze_language_model "
+        "visual_inputs",
+        "only texts are trained on",
+    ),
+    KnownKeys(
+        "use_unsloth use_unsloth_gc enable_liger_kernel use_liger_kernel liger_kernel_config "
+        "torch_compile torch_compile_backend torch_compile_mode jit_mode_eval use_ipex torchdynamo",
+        "it changes speed and memory, not the result",
+    ),
+    KnownKeys(
+        "use_reentrant_gc gradient_checkpointing_kwargs low_cpu_mem_usage use_fast_tokenizer "
+        "use_cache use_kv_cache upcast_lmhead_output torch_empty_cache_steps bf16_full_eval "
+        "fp16_full_eval",
+        "fttui chooses it; the loss is the same",
+    ),
+    KnownKeys("half_precision_backend fp16_backend fp16_opt_level", "torch's own mixed precision is used"),
+    KnownKeys(
+        "dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor "
+        "dataloader_multiprocessing_context dataloader_in_order length_column_name label_names "
+        "remove_unused_columns",
+        "it changes the speed of loading at most",
+    ),
+    KnownKeys("dataloader_drop_last past_index", "the last batch of an epoch is always used"),
+    KnownKeys(
+        "average_tokens_across_devices ddp_timeout ddp_backend ddp_find_unused_parameters "
+        "ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph local_rank log_on_each_node "
+        "save_on_each_node ray_scope tpu_num_cores fp8_backend fp8_enable_fsdp_float8_all_gather "
+        "hyper_parallel_args hyper_parallel_cp_size megatron_bridge_args",
+        "training runs in one process",
+    ),
+    KnownKeys(
+        "report_to project trackio_space_id trackio_bucket_id trackio_static_space_id use_swanlab "
+        "swanlab_project swanlab_workspace swanlab_run_name swanlab_mode swanlab_api_key "
+        "swanlab_logdir swanlab_lark_webhook_url swanlab_lark_secret logging_dir",
+        "metrics go to the run's metrics.jsonl and are sent nowhere",
+    ),
+    KnownKeys("plot_loss", "fttui draws the loss curve itself"),
+    KnownKeys("run_name", "the name of the run is run.name"),
+    KnownKeys(
+        "include_num_input_tokens_seen include_tokens_per_second include_effective_tokens_per_second "
+        "skip_memory_metrics include_for_metrics include_inputs_for_metrics",
+        "tokens and rates are always measured",
+    ),
+    KnownKeys(
+        "logging_strategy logging_first_step logging_nan_inf_filter log_level log_level_replica "
+        "disable_tqdm print_param_status debug",
+        "the log is written one line per logging_steps",
+    ),
+    KnownKeys(
+        "do_eval prediction_loss_only eval_delay eval_on_start eval_do_concat_batches "
+        "eval_use_gather_object eval_accumulation_steps batch_eval_metrics compute_accuracy "
+        "greater_is_better eval_num_beams",
+        "evaluation measures the loss, when eval_strategy says so",
+    ),
+    KnownKeys(
+        "save_only_model",
+        "checkpoints always hold the optimizer too, because a run must be able to resume from them",
+    ),
+    KnownKeys("save_safetensors", "weights are always saved as safetensors"),
+    KnownKeys(
+        "enable_jit_checkpoint restore_callback_states_from_checkpoint ignore_data_skip",
+        "fttui stops and resumes runs itself, and exactly",
+    ),
+    KnownKeys(
+        "hub_model_id hub_strategy hub_always_push hub_private_repo hub_revision push_to_hub_model_id "
+        "push_to_hub_organization",
+        "nothing is pushed to a hub",
+    ),
+    KnownKeys(
+        "hub_token hf_hub_token ms_hub_token om_hub_token push_to_hub_token",
+        "secrets do not belong into this file; log in with `hf auth login`, or set HF_TOKEN",
+    ),
+    KnownKeys(
+        "pref_beta pref_ftx pref_bco_weight pref_loss dpo_label_smoothing kto_chosen_weight "
+        "kto_rejected_weight simpo_gamma ld_alpha ref_model_quantization_bit ppo_buffer_size "
+        "ppo_epochs ppo_score_norm ppo_target ppo_whiten_rewards reward_model_quantization_bit "
+        "reward_model_type asft_alpha eaft_alpha",
+        "it belongs to another stage than sft",
+    ),
+    KnownKeys(
+        "oft_block_size pissa_iter pissa_convert galore_target galore_rank galore_update_interval "
+        "galore_scale galore_proj_type galore_layerwise apollo_target apollo_rank "
+        "apollo_update_interval apollo_scale apollo_proj apollo_proj_type apollo_scale_type "
+        "apollo_layerwise apollo_scale_front badam_mode badam_start_block badam_switch_mode "
+        "badam_switch_interval badam_update_ratio badam_mask_mode badam_verbose kt_weight_path "
+        "kt_expert_checkpoint_path kt_use_lora_experts kt_lora_expert_num "
+        "kt_lora_expert_intermediate_size kt_cpu_activation kt_non_expert_weight_path",
+        "it belongs to a method that is not switched on",
+    ),
+    KnownKeys(
+        "do_sample temperature top_p top_k num_beams max_length max_new_tokens repetition_penalty "
+        "length_penalty skip_special_tokens sortish_sampler generation_max_length "
+        "generation_num_beams generation_config infer_backend infer_dtype offload_folder vllm_maxlen "
+        "vllm_gpu_util vllm_enforce_eager vllm_max_lora_rank vllm_config sglang_maxlen "
+        "sglang_mem_fraction sglang_tp_size sglang_config sglang_lora_backend",
+        "it concerns writing texts, not training",
+    ),
+    KnownKeys(
+        "export_dir export_size export_device export_quantization_bit export_quantization_dataset "
+        "export_quantization_nsamples export_quantization_maxlen export_legacy_format "
+        "export_hub_model_id",
+        "it concerns exporting, not training",
+    ),
+    KnownKeys(
+        "enable_torch_profiler profiler_output_dir profiler_wait_steps profiler_warmup_steps "
+        "profiler_active_steps profiler_repeat profiler_record_shapes profiler_profile_memory "
+        "profiler_with_stack profile_modules",
+        "there is no profiler yet",
+    ),
+)
+
+# Values of keys in use that are right elsewhere and wait for a later release here: (key, value): what it is.
+LATER_VALUES = {
+    ("stage", "pt"): "Continued pre-training",
+    ("stage", "rm"): "Training a reward model",
+    ("stage", "ppo"): "PPO",
+    ("stage", "dpo"): "DPO",
+    ("stage", "kto"): "KTO",
+    ("finetuning_type", "freeze"): "Training some layers only",
+    ("finetuning_type", "oft"): "OFT",
+    ("save_strategy", "best"): "Saving by evaluation",
+    ("flash_attn", "fa3"): "FlashAttention 3",
+}
+
+
+def find_known(name: str) -> KnownKeys | None:
+    """What is known of a key that has no effect here; None if nobody knows it."""
+    for group in (*REFUSED, *IGNORED):
+        if name in group.names.split():
+            return group
+    return None
+
+
+def known_names() -> list[str]:
+    """Every key that is known and has no effect here."""
+    return [name for group in (*REFUSED, *IGNORED) for name in group.names.split()]
+
+
+def asks_for_nothing(known: KnownKeys, node: Node) -> bool:
+    """Whether the value of a refused key is the one that is in force anyway."""
+    match node:
+        case Scalar():
+            return node.is_null or node.text.lower() in known.neutral
+        case Items():
+            return not node.items
+        case Block():
+            return not node.entries

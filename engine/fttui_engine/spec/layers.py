@@ -1,0 +1,150 @@
+"""The layers that a configuration is made of: profile < file < command line, merged key by key."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fttui_engine.spec.document import Block, DocumentError, Node, Scalar, parse_node, read_document
+from fttui_engine.spec.findings import Findings, Place, Translated, quoted
+from fttui_engine.spec.keys import BLOCKS, KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+COMMAND_LINE = "--set"
+
+
+class Entry(NamedTuple):
+    """One key as it was written in one layer."""
+
+    key: str
+    node: Node
+    place: Place
+
+
+def file_entries(path: "Path", layer: str, findings: Findings) -> list[Entry]:
+    """What the YAML file at ``path`` says; a file that cannot be used becomes an error."""
+    try:
+        document = read_document(path)
+    except DocumentError as error:
+        findings.error("", error.message, Place(layer, error.line))
+        return []
+    return _flatten(document, layer, "", findings)
+
+
+def override_entries(overrides: "Sequence[str]", findings: Findings) -> list[Entry]:
+    """What ``KEY=VALUE`` words of the command line say."""
+    entries = []
+    place = Place(COMMAND_LINE)
+    for word in overrides:
+        key, equals, text = word.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            findings.error(
+                key or word, f"{quoted(word)} is not of the form KEY=VALUE.", place, allowed="KEY=VALUE"
+            )
+            continue
+        try:
+            node = _override_node(key, text)
+        except DocumentError as error:
+            findings.error(
+                key, f"The value of {key} is a list or block that YAML cannot read: {error.message}", place
+            )
+            continue
+        if isinstance(node, Block) and key in BLOCKS:
+            entries += _flatten(
+                Block([(Scalar(key, 1), node)], 1), COMMAND_LINE, "", findings, with_lines=False
+            )
+        elif key.startswith("run.environment."):
+            entries.append(Entry("run.environment", Block([(Scalar(key[16:], 1), node)], 1), place))
+        else:
+            entries.append(Entry(key, node, place))
+    return entries
+
+
+def merge(layers: "Iterable[list[Entry]]", findings: Findings) -> dict[str, Entry]:
+    """One entry per key, the last layer's; old spellings are translated on the way."""
+    merged: dict[str, Entry] = {}
+    for layer in layers:
+        written: dict[str, Entry] = {}
+        for entry in layer:
+            current = (
+                entry
+                if entry.key in KEYS and not isinstance(entry.node, Scalar)
+                else _current(entry, findings)
+            )
+            earlier = written.get(current.key)
+            if earlier is not None and earlier.place.layer != COMMAND_LINE:
+                _report_twice(entry, current, earlier, findings)
+            if current.key == "run.environment" and current.key in merged:
+                current = _with_variables_of(merged[current.key], current)
+            written[current.key] = merged[current.key] = current
+    return merged
+
+
+def _override_node(key: str, text: str) -> Node:
+    """The value of one ``--set``: only a list or block is read as YAML, anything else is the text as it stands."""
+    if text.lstrip()[:1] not in ("[", "{"):
+        return Scalar(text.strip(), 1)
+    known = KEYS.get(key)
+    if known is not None and known.kind == "text":
+        return Scalar(text, 1)
+    return parse_node(text) or Scalar("", 1)
+
+
+def _flatten(
+    block: Block, layer: str, prefix: str, findings: Findings, *, with_lines: bool = True
+) -> list[Entry]:
+    entries = []
+    for key, node in block.entries:
+        name = prefix + key.text
+        place = Place(layer, key.line if with_lines else None)
+        if name not in BLOCKS:
+            entries.append(Entry(name, node, place))
+        elif isinstance(node, Block):
+            entries += _flatten(node, layer, name + ".", findings, with_lines=with_lines)
+        elif not (isinstance(node, Scalar) and node.is_null):
+            findings.error(
+                name,
+                f"{name} must be a block of indented keys.",
+                place,
+                found="a list" if not isinstance(node, Scalar) else quoted(node.text),
+                allowed="a block of keys",
+            )
+    return entries
+
+
+def _current(entry: Entry, findings: Findings) -> Entry:
+    """``entry`` in today's spelling."""
+    from fttui_engine.spec.spellings import translate
+
+    value = entry.node if isinstance(entry.node, Scalar) else None
+    translation = translate(entry.key, value)
+    if translation is None:
+        return entry
+    new_key, new_value, why = translation
+    node = entry.node if new_value is None else new_value
+    shown = (entry.key, new_key)
+    if value is not None and new_value is not None and new_value.text != value.text:
+        shown = (f"{entry.key}: {value.text}", f"{new_key}: {new_value.text}")
+    findings.translated.append(Translated(*shown, entry.place.line, why))
+    return Entry(new_key, node, entry.place)
+
+
+def _report_twice(entry: Entry, current: Entry, earlier: Entry, findings: Findings) -> None:
+    also = "" if entry.key == current.key else f" (as {entry.key})"
+    findings.error(
+        current.key,
+        f"{current.key} is given twice{also}; the first time in line {earlier.place.line}. Remove one of them.",
+        entry.place,
+        found=f"lines {earlier.place.line} and {entry.place.line}",
+        allowed="each key once",
+    )
+
+
+def _with_variables_of(earlier: Entry, later: Entry) -> Entry:
+    """Environment variables add up over the layers instead of replacing each other."""
+    if not isinstance(earlier.node, Block) or not isinstance(later.node, Block):
+        return later
+    names = {name.text for name, _ in later.node.entries}
+    kept = [(name, node) for name, node in earlier.node.entries if name.text not in names]
+    return later._replace(node=Block(kept + later.node.entries, later.node.line))

@@ -1,0 +1,187 @@
+"""Checks that look at several keys together; files and host have modules of their own beside this one."""
+
+from typing import Any
+
+from fttui_engine.spec.findings import Findings, Place
+from fttui_engine.spec.run_block import ALLOWED_NAME, is_run_name
+
+# Learning rates outside these are nearly always a slipped exponent: (least, most).
+USUAL_LEARNING_RATES = {"lora": (1e-6, 1e-2), "full": (1e-7, 2e-3)}
+
+
+class Lint:
+    """What the checks look at: values (dotted names), their places, and where findings go."""
+
+    def __init__(
+        self, values: dict[str, Any], places: dict[str, Place], faulty: set[str], findings: Findings
+    ) -> None:
+        self.values = values
+        self.places = places
+        self.faulty = faulty
+        self.findings = findings
+
+    def error(self, key: str, text: str, **details: str | None) -> None:
+        """Add an error at the place where ``key`` was written."""
+        self.findings.error(key, text, self._place(key), **details)
+
+    def warn(self, key: str, text: str, **details: str | None) -> None:
+        """Add a warning at the place where ``key`` was written."""
+        self.findings.warn(key, text, self._place(key), **details)
+
+    def _place(self, key: str) -> Place | None:
+        place = self.places.get(key)
+        return None if place is None or place.layer.startswith("default") else place
+
+
+def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], findings: Findings) -> None:
+    """Add what the combination of values, the files and this host say about the configuration."""
+    from fttui_engine.spec.lint_files import check_data, check_model, check_output
+    from fttui_engine.spec.lint_host import check_precision, check_python
+
+    case = Lint(values, places, faulty, findings)
+    _check_run(case)
+    if "run.command" in faulty or "run.command" in values:
+        return
+    _check_scale(case)
+    _check_batching(case)
+    _check_evaluation(case)
+    _check_adapter(case)
+    check_model(case)
+    check_data(case)
+    check_output(case)
+    check_precision(case)
+    check_python(case)
+
+
+def _check_run(case: Lint) -> None:
+    name = case.values.get("run.name")
+    if name is not None and not is_run_name(name):
+        case.error(
+            "run.name",
+            f"A run's name has {ALLOWED_NAME}, but it is {name[:80]!r}.",
+            found=name[:80],
+            allowed=ALLOWED_NAME,
+        )
+    if case.values["run.restart.max"] > 0:
+        _later(case, "run.restart.max", "Restarting by itself after a failure", "0")
+    if case.values["run.resume_after_reboot"]:
+        _later(case, "run.resume_after_reboot", "Going on by itself after a reboot", "false")
+    nodes = case.values["run.nodes"]
+    if nodes != 1:
+        _later(case, "run.nodes", "Training on several hosts", "1")
+    elif case.values.get("run.min_nodes", 1) > 1:
+        _later(case, "run.min_nodes", "Training on several hosts", "1")
+    if case.values["run.launcher"] != "local":
+        _later(case, "run.launcher", f"Starting runs through {case.values['run.launcher']}", "local")
+
+
+def _check_scale(case: Lint) -> None:
+    """Our own training runs in one process on one device, for now."""
+    gpus = case.values["run.gpus"]
+    count = gpus if isinstance(gpus, int) else len(gpus) if isinstance(gpus, list) else 1
+    if count > 1:
+        _later(case, "run.gpus", "Training on several GPUs at once", "1")
+    if case.values.get("run.processes", 1) > 1:
+        _later(case, "run.processes", "Training in several processes", "1")
+    if case.values["run.strategy"] != "auto":
+        _later(case, "run.strategy", f"Sharing the work with {case.values['run.strategy']}", "auto")
+    if not case.values["do_train"]:
+        case.error(
+            "do_train",
+            "This release only trains, and do_train is false; remove the line.",
+            found="false",
+            allowed="true",
+        )
+
+
+def _later(case: Lint, key: str, what: str, allowed: str) -> None:
+    found = case.values[key]
+    case.error(
+        key,
+        f"{what} ({key}) needs a later release of fttui; use {allowed}.",
+        found=str(found),
+        allowed=allowed,
+    )
+
+
+def _check_batching(case: Lint) -> None:
+    values = case.values
+    if values["bf16"] and values["fp16"]:
+        case.error(
+            "fp16",
+            "bf16 and fp16 cannot both be true; keep bf16 on GPUs from Ampere on, else fp16.",
+            found="true",
+        )
+    if values["pure_bf16"] and values["fp16"]:
+        case.error("fp16", "pure_bf16 and fp16 cannot both be true; keep one of them.", found="true")
+    least, most = USUAL_LEARNING_RATES[values["finetuning_type"]]
+    rate = values["learning_rate"]
+    if not least <= rate <= most:
+        case.warn(
+            "learning_rate",
+            f"learning_rate {rate:g} is far outside the usual range for finetuning_type: {values['finetuning_type']} "
+            f"({least:g} to {most:g}); check the exponent.",
+            found=f"{rate:g}",
+            allowed=f"usually {least:g} to {most:g}",
+        )
+    if values["max_steps"] == 0:
+        case.error(
+            "max_steps",
+            "max_steps is 0, so nothing would be trained; use -1 for no limit.",
+            found="0",
+            allowed="-1, or at least 1",
+        )
+    is_stepwise = values["save_strategy"] == "steps"
+    if is_stepwise and 0 < values["max_steps"] < values["save_steps"]:
+        case.warn(
+            "save_steps",
+            f"save_steps ({values['save_steps']}) is larger than the run ({values['max_steps']} steps): nothing is saved "
+            "before its end, and a crash would lose it all.",
+            found=str(values["save_steps"]),
+            allowed=f"at most {values['max_steps']}",
+        )
+    if values["save_strategy"] == "no":
+        case.warn(
+            "save_strategy",
+            "With save_strategy: no, a crash loses the whole run.",
+            found="no",
+            suggestion="steps",
+        )
+
+
+def _check_evaluation(case: Lint) -> None:
+    values = case.values
+    has_data = "eval_dataset" in values or values["val_size"] > 0
+    if values["val_size"] > 0 and "eval_dataset" in values:
+        case.error(
+            "val_size",
+            "val_size and eval_dataset exclude each other; evaluation takes one of them.",
+            found=str(values["val_size"]),
+            allowed="0 with eval_dataset",
+        )
+    if values["eval_strategy"] != "no" and not has_data and "eval_dataset" not in case.faulty:
+        case.error(
+            "eval_strategy",
+            f"eval_strategy is {values['eval_strategy']}, but there is nothing to evaluate on; set val_size (such as 0.1) or eval_dataset.",
+            found=values["eval_strategy"],
+            allowed="no, without evaluation data",
+        )
+    if has_data and values["eval_strategy"] == "no":
+        key = "eval_dataset" if "eval_dataset" in values else "val_size"
+        case.warn(
+            key,
+            f"{key} sets data aside, but eval_strategy is no, so it is never evaluated on.",
+            suggestion="eval_strategy: steps",
+        )
+    if values["mask_history"] and values["train_on_prompt"]:
+        case.error("mask_history", "mask_history and train_on_prompt exclude each other.", found="true")
+
+
+def _check_adapter(case: Lint) -> None:
+    if case.values["finetuning_type"] == "lora":
+        return
+    written = [name for name in case.places if name.startswith(("lora_", "use_rslora", "additional_target"))]
+    written = [name for name in written if not case.places[name].layer.startswith("default")]
+    # A profile for LoRA under a file for full fine-tuning is a normal combination; the keys simply rest.
+    for name in written:
+        case.warn(name, f"{name} has no effect with finetuning_type: full.")

@@ -1,0 +1,76 @@
+"""Checks against this host: is there a torch to train with, and can the GPU do the chosen precision?"""
+
+import os
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fttui_engine.spec.lint import Lint
+
+INSTALL_LINE = 'pip install "fttui[train]"'
+PRECISION_KEYS = ("bf16", "pure_bf16", "fp16", "tf32")
+
+
+def check_python(case: "Lint") -> None:
+    """The Python that is going to train has what training needs; nothing is imported."""
+    python = case.values.get("run.python")
+    if python is not None:
+        if not _is_program(python):
+            case.error(
+                "run.python",
+                f"{python} is not a program that can be run.",
+                found=python,
+                allowed="the path of a Python",
+            )
+        return
+    needed = ["torch", "transformers", "safetensors"]
+    if case.values["finetuning_type"] == "lora":
+        needed.append("peft")
+    missing = [name for name in needed if PathFinder.find_spec(name) is None]
+    if missing:
+        names = ", ".join(missing)
+        case.error(
+            "run.python",
+            f"This Python cannot train, because {names} is not installed: {INSTALL_LINE}",
+            found=f"no {names}",
+            suggestion=INSTALL_LINE,
+        )
+    optimizer = case.values["optim"]
+    if ("8bit" in optimizer or "lion" in optimizer or "paged" in optimizer) and PathFinder.find_spec(
+        "bitsandbytes"
+    ) is None:
+        case.error(
+            "optim",
+            f"optim: {optimizer} needs bitsandbytes, which is not installed: pip install bitsandbytes",
+            found=optimizer,
+            suggestion="adamw_torch",
+        )
+    if case.values["flash_attn"] == "fa2" and PathFinder.find_spec("flash_attn") is None:
+        case.error(
+            "flash_attn",
+            "flash_attn: fa2 needs the package flash-attn, which is not installed; sdpa needs nothing.",
+            found="fa2",
+            suggestion="sdpa",
+        )
+
+
+def check_precision(case: "Lint") -> None:
+    """The device can compute in the precision that was asked for."""
+    wanted = [key for key in PRECISION_KEYS if case.values.get(key)]
+    if not wanted:
+        return
+    from fttui_engine.hardware.capability import precision_problem
+
+    on_cpu = case.values["use_cpu"] or case.values["run.gpus"] == "none"
+    for key in wanted:
+        problem = precision_problem(key, None if on_cpu else case.values["run.gpus"])
+        if problem is not None:
+            case.error(key, problem.text, found="true", allowed="false here", suggestion=problem.suggestion)
+
+
+def _is_program(python: str) -> bool:
+    if "/" in python:
+        return Path(python).is_file() and os.access(python, os.X_OK)
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return any(os.access(Path(folder, python), os.X_OK) for folder in folders)

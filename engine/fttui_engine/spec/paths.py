@@ -1,0 +1,77 @@
+"""Which texts of a configuration are local paths, and where they point."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+# Names of what fttui makes itself; they need no file.
+DEMO_MODEL = "demo:tiny"
+DEMO_DATASET = "demo:instructions"
+DEMO_PREFIX = "demo:"
+
+DATASET_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+DATASET_INFO = "dataset_info.json"
+
+
+def make_absolute(values: dict[str, Any], folder: "Path") -> None:
+    """Turn every local path in ``values`` into an absolute one, seen from ``folder``.
+
+    The run is started again days later and perhaps from another folder; it must find the same files.
+    """
+    for name in ("output_dir", "dataset_dir", "cache_dir"):
+        if name in values:
+            values[name] = _absolute(values[name], folder)
+    if "run.python" in values and "/" in values["run.python"]:
+        values["run.python"] = _absolute(values["run.python"], folder)
+    if "model_name_or_path" in values:
+        values["model_name_or_path"] = _model(values["model_name_or_path"], folder)
+    for name in ("dataset", "eval_dataset"):
+        if name in values:
+            values[name] = [_dataset(entry, values["dataset_dir"], folder) for entry in values[name]]
+
+
+def looks_local(text: str) -> bool:
+    """Whether ``text`` can only be a path, never the name of something on a hub or in a list."""
+    return text.startswith(("/", "./", "../", "~")) or text in (".", "..")
+
+
+def listed_datasets(dataset_dir: str) -> dict[str, Any] | None:
+    """The entries of ``dataset_info.json``; None when there is no such file or it cannot be read."""
+    path = Path(dataset_dir, DATASET_INFO)
+    if not path.is_file():
+        return None
+    # A missing file is the rule, so json is imported only behind it.
+    import json
+
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return entries if isinstance(entries, dict) else None
+
+
+def _absolute(text: str, folder: "Path") -> str:
+    # Not resolve(): a link such as `models/current` stays what the user chose. Unlike Path.expanduser, this one
+    # leaves "~nobody" alone instead of failing.
+    return os.path.normpath(folder / os.path.expanduser(text))
+
+
+def _model(text: str, folder: "Path") -> str:
+    if text.startswith(DEMO_PREFIX):
+        return text
+    path = _absolute(text, folder)
+    return path if looks_local(text) or _exists(path) else text
+
+
+def _dataset(text: str, dataset_dir: str, folder: "Path") -> str:
+    if text.startswith(DEMO_PREFIX):
+        return text
+    if "/" not in text and text in (listed_datasets(dataset_dir) or {}):
+        return text
+    path = _absolute(text, folder)
+    is_path = "/" in text or looks_local(text) or text.lower().endswith(DATASET_SUFFIXES)
+    return path if is_path or _exists(path) else text
+
+
+def _exists(path: str) -> bool:
+    return os.access(path, os.F_OK)

@@ -1,0 +1,91 @@
+"""Old and foreign spellings: what they are called here, and why.
+
+From LLaMA-Factory up to 0.9.2, transformers up to 4, articles written for them, and the names that PEFT and TRL use.
+"""
+
+from fttui_engine.spec.document import Scalar
+
+RENAMED_IN_TRANSFORMERS = "transformers calls it so since 4.41"
+ONE_NAME = "the same setting under another project's name"
+
+# old key: (new key, why)
+OLD_KEYS: dict[str, tuple[str, str]] = {
+    "evaluation_strategy": ("eval_strategy", RENAMED_IN_TRANSFORMERS),
+    "per_gpu_train_batch_size": ("per_device_train_batch_size", "the old name of the same number"),
+    "per_gpu_eval_batch_size": ("per_device_eval_batch_size", "the old name of the same number"),
+    "no_cuda": ("use_cpu", "transformers calls it so since 4.35"),
+    "checkpoint_dir": ("adapter_name_or_path", "LLaMA-Factory renamed it in 2023"),
+    "cache_path": ("tokenized_path", "LLaMA-Factory renamed it"),
+    "group_by_length": ("train_sampling_strategy", "renamed in transformers 5"),
+    "quantization": ("quantization_bit", "LLaMA-Factory's name"),
+    "bits": ("quantization_bit", ONE_NAME),
+    "method": ("finetuning_type", "LLaMA-Factory's name"),
+    "lora_r": ("lora_rank", ONE_NAME),
+    "lora_target_modules": ("lora_target", ONE_NAME),
+    "target_modules": ("lora_target", ONE_NAME),
+    "modules_to_save": ("additional_target", ONE_NAME),
+    "max_seq_length": ("cutoff_len", ONE_NAME),
+    "max_source_length": ("cutoff_len", "LLaMA-Factory counts question and answer together since 2023"),
+    "max_grad_norm_clip": ("max_grad_norm", ONE_NAME),
+    "validation_split": ("val_size", ONE_NAME),
+    "attn_implementation": ("flash_attn", ONE_NAME),
+    "attn": ("flash_attn", ONE_NAME),
+    "activation_checkpointing": ("gradient_checkpointing", "transformers 5 has both names for it"),
+    "model": ("model_name_or_path", "LLaMA-Factory's name"),
+    "base_model": ("model_name_or_path", ONE_NAME),
+    "model_path": ("model_name_or_path", ONE_NAME),
+    "system_prompt": ("default_system", ONE_NAME),
+}
+
+# (current key, old value): (new value, why)
+OLD_VALUES: dict[tuple[str, str], tuple[str, str]] = {
+    ("quantization_method", "bitsandbytes"): (
+        "bnb",
+        "LLaMA-Factory renamed it in 0.9.3, and since then quantizes nothing when it reads the old name",
+    ),
+    ("optim", "adamw_hf"): ("adamw_torch", "transformers dropped its own AdamW"),
+    ("optim", "adamw"): ("adamw_torch", "transformers' full name of it"),
+    ("flash_attn", "true"): ("auto", "it has names instead of true and false"),
+    ("flash_attn", "off"): ("disabled", "LLaMA-Factory renamed it in 0.8"),
+    ("flash_attn", "false"): ("disabled", "it has names instead of true and false"),
+    ("flash_attn", "eager"): ("disabled", "LLaMA-Factory's name of it"),
+    ("flash_attn", "flash_attention_2"): ("fa2", "LLaMA-Factory's name of it"),
+    ("train_sampling_strategy", "false"): ("random", "it has names instead of true and false"),
+    ("train_sampling_strategy", "true"): ("group_by_length", "it has names instead of true and false"),
+    ("stage", "supervised"): ("sft", "LLaMA-Factory's name of it"),
+    ("lr_scheduler_type", "cosine_annealing"): ("cosine", "transformers' name of it"),
+}
+
+# Switches that say the opposite of the key that stands for them: old key, (new key, why)
+OPPOSITES: dict[str, tuple[str, str]] = {
+    "disable_gradient_checkpointing": (
+        "gradient_checkpointing",
+        "one key for both; it is on unless switched off",
+    ),
+}
+
+# Switches that stand for one value of another key: (old key, its value) -> (new key, new value, why)
+SWITCHES: dict[tuple[str, str], tuple[str, str, str]] = {
+    ("adafactor", "true"): ("optim", "adafactor", "optimizers are chosen by name"),
+    ("use_mps_device", "true"): ("use_cpu", "false", "the device is found by itself"),
+}
+
+
+def translate(name: str, value: Scalar | None) -> tuple[str, Scalar | None, str] | None:
+    """The current key, its value and the reason, if ``name`` or its value is an old spelling; else None.
+
+    ``value`` is None when it is a list or a block, which no translation touches.
+    """
+    word = value.text.lower() if value is not None else ""
+    if name in OPPOSITES and value is not None:
+        new_name, why = OPPOSITES[name]
+        opposite = {"true": "false", "false": "true", "yes": "false", "no": "true"}.get(word, value.text)
+        return new_name, value._replace(text=opposite), why
+    if (name, word) in SWITCHES and value is not None:
+        new_name, new_text, why = SWITCHES[name, word]
+        return new_name, value._replace(text=new_text), why
+    new_name, why = OLD_KEYS.get(name, (name, ""))
+    if value is not None and (new_name, word) in OLD_VALUES:
+        new_text, why_value = OLD_VALUES[new_name, word]
+        return new_name, value._replace(text=new_text), "; ".join(filter(None, (why, why_value)))
+    return (new_name, value, why) if why else None
