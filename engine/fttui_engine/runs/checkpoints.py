@@ -148,6 +148,20 @@ def set_aside(folder: Path) -> Path:
     raise FileExistsError(folder)
 
 
+def retire(output_dir: Path, label: str, above_step: int = -1) -> list[int]:
+    """Move the checkpoints above a step into the folder ``before-<label>``, because training goes back behind them.
+
+    Left in place, a later resume would take them for the present training's newest. Returns their steps.
+    """
+    retired = [checkpoint for checkpoint in list_checkpoints(output_dir) if checkpoint.step > above_step]
+    if retired:
+        aside = output_dir / f"before-{label}"
+        aside.mkdir(mode=0o700, exist_ok=True)
+        for checkpoint in retired:
+            os.rename(checkpoint.path, aside / checkpoint.path.name)
+    return [checkpoint.step for checkpoint in retired]
+
+
 def _glance(folder: Path) -> Checkpoint:
     step = int(folder.name.rpartition("-")[2])
     try:

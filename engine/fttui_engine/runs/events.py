@@ -1,6 +1,5 @@
 """What happened to a run, in order, each with a sentence for humans."""
 
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,20 +26,11 @@ class Event(NamedTuple):
     data: Json
 
 
-def write_event(
-    path: Path, seq: int, event: str, attempt: int, state: State | None, message: str, data: Json
-) -> None:
+def write_event(path: Path, event: Event) -> None:
     """Append one event and make it survive a power cut."""
-    line = {
-        "time": time.time(),
-        "seq": seq,
-        "event": event,
-        "attempt": attempt,
-        "state": state,
-        "message": message,
-        **data,
-    }
-    append_line(path, line, durable=True)
+    value = event._asdict()
+    data = value.pop("data")
+    append_line(path, {**value, **{key: item for key, item in data.items() if key not in value}}, durable=True)
 
 
 def read_events(path: Path) -> list[Event]:

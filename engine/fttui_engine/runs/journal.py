@@ -4,7 +4,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from fttui_engine.runs.events import read_events, write_event
+from fttui_engine.runs.events import Event, read_events, write_event
 from fttui_engine.runs.files import SCHEMA, DamagedFileError, Json, read_json, write_json
 from fttui_engine.runs.states import State, can_follow
 
@@ -74,6 +74,8 @@ def rebuild_state(run: "Run") -> RunState:
         if event.state is None:
             continue
         state = state._replace(state=event.state, detail="")
+        if event.state is State.STARTING:
+            state = state._replace(ended_at=None, exit=None, attempt_started_at=None)
         if not event.state.is_live:
             state = state._replace(ended_at=event.time, exit=_verdict(event.data.get("exit")))
     return state
@@ -93,11 +95,10 @@ class Journal:
                 "state_rebuilt", f"state.json was damaged; rebuilt from the events, kept as {aside.name}"
             )
 
-    def note(self, event: str, message: str, **data: object) -> None:
-        """Record something that does not change the state."""
-        self.state = self.state._replace(seq=self.state.seq + 1)
-        write_event(self._run.events_path, self.state.seq, event, self.state.attempt, None, message, data)
-        self._write_state()
+    def note(self, event: str, message: str, changes: Json | None = None, **data: object) -> None:
+        """Record something that leaves the run in its state; ``changes`` are other fields of RunState."""
+        self.state = self.state._replace(seq=self.state.seq + 1, **(changes or {}))
+        self._record(event, None, message, data)
 
     def move(self, state: State, event: str, message: str, **changes: object) -> None:
         """Go to ``state``: the event first, since the state file can be rebuilt from it and not the other way round.
@@ -106,18 +107,22 @@ class Journal:
         """
         if not can_follow(self.state.state, state):
             raise ValueError(f"a {self.state.state} run cannot become {state}")
-        fields = {"detail": "", **changes}
-        self.state = self.state._replace(state=state, seq=self.state.seq + 1, **fields)  # type: ignore[arg-type]
+        fields: Json = {"detail": "", **changes}
+        self.state = self.state._replace(state=state, seq=self.state.seq + 1, **fields)
         verdict = self.state.exit
         data: Json = {"exit": verdict._asdict()} if verdict and not state.is_live else {}
-        write_event(self._run.events_path, self.state.seq, event, self.state.attempt, state, message, data)
-        self._write_state()
+        self._record(event, state, message, data)
 
     def describe(self, detail: str) -> None:
         """Say what is going on within the present state, without an event."""
         if detail != self.state.detail:
             self.state = self.state._replace(detail=detail)
             self._write_state()
+
+    def _record(self, event: str, state: State | None, message: str, data: Json) -> None:
+        seq, attempt = self.state.seq, self.state.attempt
+        write_event(self._run.events_path, Event(time.time(), seq, event, attempt, state, message, data))
+        self._write_state()
 
     def _write_state(self) -> None:
         value: Json = {"schema": SCHEMA, **self.state._asdict()}

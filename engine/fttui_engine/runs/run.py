@@ -1,7 +1,9 @@
 """A run's folder by its parts, and finding runs by what a person types."""
 
+import errno
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +11,8 @@ from fttui_engine.errors import NoSuchRunError, WrongRequestError
 from fttui_engine.runs.attempt import Attempt
 from fttui_engine.runs.files import SCHEMA, DamagedFileError, read_json, read_json_or_none, write_json
 from fttui_engine.runs.home import PRIVATE_FOLDER, runs_folder
+
+MOST_OF_ONE_NAME = 100_000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -154,22 +158,27 @@ def find_run(reference: str, home: Path | None = None) -> Run:
     raise NoSuchRunError(f"there is no run {reference!r}", _nearest(reference, [run.id for run in runs]))
 
 
-def claim_run_folder(name: str, prepared: Path, home: Path | None = None) -> Run:
-    """Move a fully prepared folder to its place and return the run: ``name``, or ``name.2`` where that is taken.
+def claim_run_folder(
+    name: str, prepared: Path, finish: Callable[[Run], None], home: Path | None = None
+) -> Run:
+    """Move a prepared folder to its place and return the run: ``name``, or ``name.2`` where that is taken.
 
-    The rename is atomic and fails on a folder that is there, so two starts at once get two runs and a crash leaves
-    either a whole run or none.
+    ``finish`` writes into the prepared folder what depends on the id. The rename is atomic and fails on a folder
+    that is there, so two starts at once get two runs, and a crash leaves either a whole run or none.
     """
     runs = runs_folder(home)
-    for number in range(1, 100_000):
-        target = runs / (name if number == 1 else f"{name}.{number}")
+    for number in range(1, MOST_OF_ONE_NAME):
+        run = Run(runs / (name if number == 1 else f"{name}.{number}"))
+        if run.path.exists():
+            continue
+        finish(run)
         try:
-            os.rename(prepared, target)
+            os.rename(prepared, run.path)
         except OSError as error:
-            if error.errno not in (17, 39):  # EEXIST, ENOTEMPTY
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
             continue
-        return Run(target)
+        return run
     raise WrongRequestError(f"there are too many runs named {name!r}", "remove some with: fttui rm RUN")
 
 
@@ -177,8 +186,8 @@ def new_run_folder(home: Path | None = None) -> Path:
     """Return a fresh hidden folder in which a run can be prepared; no reader takes it for a run."""
     folder = runs_folder(home) / f".new-{os.getpid()}-{os.urandom(4).hex()}"
     folder.mkdir(mode=PRIVATE_FOLDER)
-    for part in ("attempts", "commands/new", "commands/done"):
-        (folder / part).mkdir(mode=PRIVATE_FOLDER, parents=True)
+    for part in ("attempts", "commands", "commands/new", "commands/done"):
+        (folder / part).mkdir(mode=PRIVATE_FOLDER)
     return folder
 
 

@@ -1,0 +1,216 @@
+"""What a person can ask of runs: the verbs behind the command line and the keys."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fttui_engine.errors import FttuiError, WrongRequestError
+from fttui_engine.runs.attempt import NEWEST, SCRATCH, Launch, Request
+from fttui_engine.runs.checkpoints import list_checkpoints, retire
+from fttui_engine.runs.commands import (
+    KILL,
+    STOP,
+    Answer,
+    drop_command,
+    read_answer,
+    withdraw_command,
+)
+from fttui_engine.runs.files import read_json_or_none
+from fttui_engine.runs.home import ensure_home
+from fttui_engine.runs.identity import Liveness, boot_id, identify_self, identity_from_json, this_host
+from fttui_engine.runs.journal import ExitVerdict, Journal, read_state
+from fttui_engine.runs.lock import charge_lock
+from fttui_engine.runs.run import (
+    Plan,
+    Run,
+    all_runs,
+    claim_run_folder,
+    delete_run_folder,
+    new_run_folder,
+)
+from fttui_engine.runs.states import State
+from fttui_engine.supervise.output import claim_output, release_output
+from fttui_engine.supervise.spawn import spawn_keeper
+
+ANSWER_SECONDS = 5.0
+GOING_SECONDS = 5.0
+"""How long the keeper of a run that has just ended may still be on its way out."""
+
+
+def start_plan(
+    plan: Plan, write_spec: Callable[[Path, str], None], home: Path | None = None, *, take_over: bool = False
+) -> Run:
+    """Create the run directory of a plan, start its first attempt and return the run.
+
+    ``plan.output_dir`` may be empty: then the checkpoints go into the run directory; ``write_spec`` is given the path
+    to write to and the output folder that it came to. The whole directory appears at once, by rename, with its lock
+    held until a keeper is in charge; nothing is left behind where it cannot start.
+    """
+    ensure_home(home)
+    draft = Run(new_run_folder(home))
+    try:
+        draft.attempt(1).create(Request(SCRATCH))
+
+        def finish(run: Run) -> None:
+            final = plan._replace(output_dir=plan.output_dir or str(run.checkpoints_dir))
+            write_spec(draft.spec_path, final.output_dir)
+            draft.write_plan(final)
+            draft.attempt(1).write_launch(Launch(plan.argv, plan.environment, plan.cwd, None, None))
+
+        Journal(draft).move(State.STARTING, "created", f"Created by process {os.getpid()}.", attempt=1)
+        with charge_lock(draft), claim_output(plan.output_dir, take_over=take_over) as set_owner:
+            run = claim_run_folder(plan.name, draft.path, finish, home)
+            set_owner(run)
+            if take_over and plan.output_dir:
+                retire(Path(plan.output_dir), run.id)
+            spawn_keeper(run, 1)
+            return run
+    except BaseException:
+        if draft.path.exists():
+            delete_run_folder(draft)
+        raise
+
+
+def stop(run: Run, *, now: bool = False) -> Answer:
+    """Ask a live run to save and end, or with ``now`` to end at once; raises WrongRequestError if that cannot be."""
+    state = read_state(run).state
+    if not state.is_live:
+        raise WrongRequestError(f"{run.id} is not running: it is {state}", "nothing was changed")
+    _refuse_foreign(run)
+    adopt(run)
+    command = drop_command(run, KILL if now else STOP)
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while (answer := read_answer(run, command)) is None:
+        if time.monotonic() > deadline:
+            withdraw_command(run, command)
+            raise FttuiError(
+                f"the supervisor of {run.id} did not answer within {ANSWER_SECONDS:.0f} s",
+                f"{run.supervisor_log_path} may say why; fttui reconcile puts another one in place",
+            )
+        time.sleep(0.02)
+    if not answer.accepted:
+        raise WrongRequestError(f"{run.id}: {answer.message}")
+    return answer
+
+
+def resume(run: Run, from_step: int | None = None) -> Run:
+    """Go on with an ended run from its newest whole checkpoint, or from the one of ``from_step``."""
+    plan = run.read_plan()
+    if from_step is not None:
+        steps = [checkpoint.step for checkpoint in list_checkpoints(run.output_dir) if checkpoint.complete]
+        if from_step not in steps:
+            there_are = ", ".join(map(str, steps)) or "none"
+            raise WrongRequestError(
+                f"{run.id} has no whole checkpoint of step {from_step}", f"there are: {there_are}"
+            )
+    if from_step is None and plan.kind == "train" and read_state(run).state is State.FINISHED:
+        raise WrongRequestError(
+            f"{run.id} has finished: there is nothing to go on with",
+            f"fttui restart {run.id} trains it again from the start; fttui resume --from STEP goes back to a step",
+        )
+    return _next_attempt(run, Request(NEWEST, from_step), "resume_requested", "Resume asked for.")
+
+
+def restart(run: Run) -> Run:
+    """Train an ended run again from step 0; its checkpoints are kept aside under another name."""
+    return _next_attempt(run, Request(SCRATCH), "restart_requested", "Restart from step 0 asked for.")
+
+
+def remove(run: Run) -> None:
+    """Delete an ended run with all that is in its directory; an output folder elsewhere is left as it is."""
+    with charge_lock(run):
+        _refuse_live(run, "stop it first")
+        release_output(run)
+        delete_run_folder(run)
+
+
+def reconcile(home: Path) -> list[str]:
+    """Adopt every live run of this host that nobody is in charge of; return a sentence for each."""
+    return [f"{run.id}: {said}" for run in all_runs(home) if (said := adopt(run))]
+
+
+def adopt(run: Run) -> str:
+    """Put a keeper in charge of a live run that lost keeper and supervisor; say so, or return ``""``.
+
+    What became of its attempt meanwhile (still training, ended, never started, gone with a reboot) is for the new
+    supervisor to find out; this waits until it has.
+    """
+    if not read_state(run).state.is_live or _in_charge(run) is not Liveness.DEAD:
+        return ""
+    with charge_lock(run):
+        if not read_state(run).state.is_live or _in_charge(run) is not Liveness.DEAD:
+            return ""
+        journal = Journal(run)
+        if _was_to_start_before_reboot(run):
+            message = "The host was restarted before the attempt had begun."
+            verdict = ExitVerdict("reboot", None, None, message, f"fttui resume {run.id} starts it")
+            journal.move(State.INTERRUPTED, "interrupted", message, exit=verdict, ended_at=time.time())
+            return message
+        journal.note(
+            "adopted", f"Keeper and supervisor were gone; process {os.getpid()} put new ones in place."
+        )
+        spawn_keeper(run)
+    deadline = time.monotonic() + GOING_SECONDS
+    while read_state(run).state.is_live and not _supervisor_is_alive(run) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return f"adopted; it is {read_state(run).state}"
+
+
+def _was_to_start_before_reboot(run: Run) -> bool:
+    """Whether the present attempt has no process yet and its keeper belongs to an earlier boot of this host."""
+    value = read_json_or_none(run.keeper_path) or {}
+    keeper = identity_from_json(value.get("keeper"))
+    return (
+        keeper is not None and keeper.boot_id != boot_id() and value.get("attempt") != read_state(run).attempt
+    )
+
+
+def _next_attempt(run: Run, request: Request, event: str, message: str) -> Run:
+    with charge_lock(run):
+        _refuse_live(run, "nothing was changed")
+        number = max(run.latest_attempt_number(), read_state(run).attempt) + 1
+        run.attempt(number).create(request)
+        Journal(run).move(
+            State.STARTING, event, message, attempt=number, exit=None, ended_at=None, attempt_started_at=None
+        )
+        spawn_keeper(run)
+    return run
+
+
+def _refuse_live(run: Run, hint: str) -> None:
+    """Raise WrongRequestError unless the run has ended and its keeper is gone; the caller holds the lock."""
+    _refuse_foreign(run)
+    deadline = time.monotonic() + GOING_SECONDS
+    while True:
+        if (state := read_state(run).state).is_live:
+            raise WrongRequestError(f"{run.id} is {state}", hint)
+        if _in_charge(run) is not Liveness.ALIVE:
+            return
+        if time.monotonic() > deadline:
+            raise WrongRequestError(f"the keeper of {run.id} is still at work", "try again in a moment")
+        time.sleep(0.01)
+
+
+def _refuse_foreign(run: Run) -> None:
+    if _in_charge(run) is Liveness.FOREIGN:
+        keeper = identity_from_json((read_json_or_none(run.keeper_path) or {}).get("keeper"))
+        host = keeper.host if keeper else "another host"
+        where = "in another container of this host" if host == this_host() else f"on {host}"
+        raise WrongRequestError(
+            f"{run.id} belongs to a keeper {where}", f"log in there and repeat the command {where}"
+        )
+
+
+def _in_charge(run: Run) -> Liveness:
+    """Say whether somebody is in charge of a run: its keeper, else a supervisor about to replace the keeper."""
+    keeper = identity_from_json((read_json_or_none(run.keeper_path) or {}).get("keeper"))
+    found = keeper.liveness() if keeper else Liveness.DEAD
+    if found is Liveness.DEAD and _supervisor_is_alive(run):
+        return Liveness.ALIVE
+    return found
+
+
+def _supervisor_is_alive(run: Run) -> bool:
+    supervisor = identity_from_json((read_json_or_none(run.lease_path) or {}).get("supervisor"))
+    return supervisor is not None and supervisor != identify_self() and supervisor.is_alive

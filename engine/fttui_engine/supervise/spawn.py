@@ -1,0 +1,51 @@
+"""Putting a keeper in place: the only way in which anything of a run ever starts."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from fttui_engine.errors import FttuiError
+from fttui_engine.runs.files import read_json_or_none
+from fttui_engine.runs.identity import identity_from_json
+from fttui_engine.runs.run import Run
+
+_KEEPER = Path(__file__).with_name("keeper.py")
+
+
+def spawn_keeper(run: Run, attempt_number: int | None = None) -> None:
+    """Start a detached keeper and return once ``keeper.json`` names it; the caller holds the run's charge lock.
+
+    With ``attempt_number`` the keeper starts that attempt at once; without, it starts what its supervisor decides.
+    posix_spawn, because the caller may be a screen with threads: forking such a process can deadlock the child.
+    """
+    what = ["serve"] if attempt_number is None else ["start", str(attempt_number)]
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("FTTUI_ATTEMPT", "FTTUI_KEEPER_FD")
+    }
+    environment |= {"FTTUI_RUN": run.id, "FTTUI_RUN_DIR": str(run.path), "FTTUI_ROLE": "keeper"}
+    log_flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-S", str(_KEEPER), str(run.path), *what],
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(run.supervisor_log_path), log_flags, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[signal.SIGCHLD],
+    )
+    _, status = os.waitpid(pid, 0)
+    if status != 0:
+        tail = run.supervisor_log_path.read_text(errors="replace")[-500:]
+        raise FttuiError(f"the keeper of {run.id} did not start", f"its last words: {tail}")
+
+
+def keeper_is_alive(run: Run) -> bool:
+    """Whether the keeper on record runs on this host, or is out of sight on another."""
+    value = read_json_or_none(run.keeper_path) or {}
+    identity = identity_from_json(value.get("keeper"))
+    return identity is not None and identity.is_alive

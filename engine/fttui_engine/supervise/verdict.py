@@ -1,0 +1,125 @@
+"""What an attempt's end means, from all the evidence: what was wished, what training said, how the process ended."""
+
+import signal
+from typing import NamedTuple
+
+from fttui_engine.runs.attempt import Attempt, Exit, Outcome
+from fttui_engine.runs.journal import ExitVerdict
+from fttui_engine.runs.logs import tail
+from fttui_engine.runs.states import State
+
+
+class Evidence(NamedTuple):
+    """All that is known when an attempt has ended."""
+
+    intent: str
+    """What was wished of the attempt: ``""``, ``stop``, ``kill`` or ``shutdown``."""
+    outcome: Outcome | None
+    exit: Exit | None
+    rebooted: bool
+    oom_kills: int
+    """Processes that the kernel's out-of-memory killer ended on this host while the attempt ran."""
+    last_line: str
+
+
+class Verdict(NamedTuple):
+    """The state that a run ends in, and why."""
+
+    state: State
+    exit: ExitVerdict
+
+
+def judge(evidence: Evidence, run_id: str) -> Verdict:
+    """Return what the end of an attempt means; the first rule that fits wins.
+
+    What training said of itself comes before the exit status: a clean stop under a launcher exits 1, and a run cut
+    short can exit 0.
+    """
+    outcome = evidence.outcome
+    if outcome and outcome.result == "finished":
+        return _verdict(State.FINISHED, "finished", evidence, outcome.message)
+    if outcome and outcome.result == "stopped":
+        return _stopped(evidence, outcome.message, run_id)
+    if outcome:
+        return _verdict(State.FAILED, outcome.kind or "error", evidence, outcome.message, outcome.advice)
+    if evidence.rebooted:
+        advice = f"fttui resume {run_id} goes on from the newest checkpoint"
+        return _verdict(State.INTERRUPTED, "reboot", evidence, "The host was restarted.", advice)
+    if evidence.intent == "kill":
+        return _verdict(State.STOPPED, "killed", evidence, "Ended at once, as asked.")
+    if evidence.intent:
+        return _stopped(evidence, "", run_id)
+    return _unasked(evidence, run_id)
+
+
+def _stopped(evidence: Evidence, message: str, run_id: str) -> Verdict:
+    """Return the verdict on an attempt that was asked to end, by a person or by the host."""
+    if evidence.intent in ("stop", "kill"):
+        text = message or "Ended as asked."
+        return _verdict(State.STOPPED, "stopped", evidence, text)
+    text = " ".join(["The host asked all processes to end.", message]).strip()
+    return _verdict(
+        State.INTERRUPTED, "shutdown", evidence, text, f"fttui resume {run_id} goes on from there"
+    )
+
+
+def _unasked(evidence: Evidence, run_id: str) -> Verdict:
+    """Return the verdict on a process that ended without a wish or a word."""
+    ended = evidence.exit
+    advice = (
+        f"fttui logs {run_id} shows its last words; fttui resume {run_id} goes on from the newest checkpoint"
+    )
+    if ended is None:
+        message = "It ended while no keeper was there to see its exit status."
+        return _verdict(State.FAILED, "unknown", evidence, message, advice)
+    if ended.signal is not None:
+        return _killed(evidence, ended.signal, advice)
+    if ended.code == 0:
+        return _verdict(State.FINISHED, "finished", evidence, "The program ended with exit code 0.")
+    message = f"The program ended with exit code {ended.code}."
+    if ended.code == 127:
+        message = "The program could not be started."
+    if evidence.last_line:
+        message += f" Its last line: {evidence.last_line}"
+    return _verdict(State.FAILED, "exit_code", evidence, message, advice)
+
+
+def _killed(evidence: Evidence, number: int, advice: str) -> Verdict:
+    name = signal_name(number)
+    if number == signal.SIGKILL and evidence.oom_kills:
+        message = f"Killed by {name}: the host ran out of memory and the kernel ended it."
+        advice = "lower per_device_train_batch_size, cutoff_len or dataloader_num_workers; " + advice
+        return _verdict(State.FAILED, "oom_host", evidence, message, advice)
+    reasons = {
+        signal.SIGKILL: "somebody, or a job limit of this host, ended it at once",
+        signal.SIGSEGV: "a crash in native code, most often a driver or library mismatch",
+        signal.SIGBUS: "a crash in native code, most often a full /dev/shm or a file that shrank",
+        signal.SIGABRT: "native code gave up; the log says why",
+        signal.SIGTERM: "something on this host asked it to end",
+        signal.SIGHUP: "its terminal or session ended",
+        signal.SIGINT: "it was interrupted as by Ctrl-C",
+    }
+    reason = (
+        reasons.get(signal.Signals(number), "nothing in fttui sent it") if name[:3] == "SIG" else "unknown"
+    )
+    return _verdict(State.FAILED, "signal", evidence, f"Killed by {name}: {reason}.", advice)
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, or its number in words where it has none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def last_line(attempt: Attempt) -> str:
+    """Return the last line of an attempt's log that says anything."""
+    spoken = [line.strip() for line in tail(attempt.log_path, 20) if line.strip()]
+    return spoken[-1][:300] if spoken else ""
+
+
+def _verdict(state: State, kind: str, evidence: Evidence, message: str, advice: str = "") -> Verdict:
+    ended = evidence.exit
+    code, number = (ended.code, ended.signal) if ended else (None, None)
+    return Verdict(state, ExitVerdict(kind, code, number, message, advice))
