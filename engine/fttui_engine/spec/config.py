@@ -83,7 +83,7 @@ class TrainingConfig:
     def from_values(cls, values: dict[str, Any]) -> "TrainingConfig":
         """The settings behind checked values; raises TypeError when model or data are missing."""
         names = {field.name for field in dataclasses.fields(cls)}
-        settings = {
+        settings: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
             if name in names and name in KEYS

@@ -130,8 +130,9 @@ def _tree(events: "Iterator[Any]") -> Node | None:
             open_nodes.pop()
             waiting.pop()
         elif isinstance(event, yaml.DocumentStartEvent) and root is not None:
-            line = event.start_mark.line + 1
-            raise DocumentError("A second document begins here; one file holds one configuration.", line)
+            raise DocumentError(
+                "A second document begins here; one file holds one configuration.", _line(event)
+            )
         elif isinstance(event, yaml.NodeEvent):
             node = _node(event)
             node_count += 1
@@ -149,9 +150,13 @@ def _tree(events: "Iterator[Any]") -> Node | None:
     return root
 
 
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
 def _node(event: Any) -> Node:
     """The node that ``event`` begins; raises DocumentError for what a configuration has no use for."""
-    line = event.start_mark.line + 1
+    line = _line(event)
     if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
         word = f"*{event.anchor}" if isinstance(event, yaml.AliasEvent) else f"&{event.anchor}"
         raise DocumentError(

@@ -73,16 +73,16 @@ class Findings:
         self.translated: list[Translated] = []
         self.ignored: list[Ignored] = []
 
-    def error(self, key: str, text: str, place: Place | None = None, **details: str | None) -> None:
+    def error(self, key: str, text: str, place: Place | None = None, **details: Any) -> None:
         """Add an error; ``text`` is the sentence without the place."""
         self.errors.append(_finding(key, text, place, details))
 
-    def warn(self, key: str, text: str, place: Place | None = None, **details: str | None) -> None:
+    def warn(self, key: str, text: str, place: Place | None = None, **details: Any) -> None:
         """Add a warning; ``text`` is the sentence without the place."""
         self.warnings.append(_finding(key, text, place, details))
 
 
-def _finding(key: str, text: str, place: Place | None, details: dict[str, str | None]) -> Finding:
+def _finding(key: str, text: str, place: Place | None, details: dict[str, Any]) -> Finding:
     if place is None:
         return Finding(key, text, **details)
     return Finding(key, f"{place.shown}: {text}", line=place.line, layer=place.layer, **details)

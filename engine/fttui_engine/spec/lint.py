@@ -20,11 +20,11 @@ class Lint:
         self.faulty = faulty
         self.findings = findings
 
-    def error(self, key: str, text: str, **details: str | None) -> None:
+    def error(self, key: str, text: str, **details: Any) -> None:
         """Add an error at the place where ``key`` was written."""
         self.findings.error(key, text, self._place(key), **details)
 
-    def warn(self, key: str, text: str, **details: str | None) -> None:
+    def warn(self, key: str, text: str, **details: Any) -> None:
         """Add a warning at the place where ``key`` was written."""
         self.findings.warn(key, text, self._place(key), **details)
 

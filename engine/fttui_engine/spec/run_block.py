@@ -36,9 +36,10 @@ class RunOptions(NamedTuple):
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> "RunOptions":
         """The options behind ``values["run"]``."""
-        return cls(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        )
+        options: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**options)
 
 
 def is_run_name(name: str) -> bool:

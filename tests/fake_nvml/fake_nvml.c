@@ -1,0 +1,123 @@
+/* A libnvidia-ml.so.1 without a driver. The scenario is named by the environment variable FAKE_NVML:
+ *   one_gpu          one Ampere card, busy, with one process (pid from FAKE_NVML_PID)
+ *   lost_gpu         two cards, the second has fallen off the bus
+ *   not_supported    one Turing card that reports neither power nor temperature nor utilisation
+ *   not_loaded       the library is there, the driver is not loaded
+ *   mismatch         the driver was upgraded while loaded
+ *   none             a loaded driver that lists no GPU
+ * Compiled with -DOLD_DRIVER it lacks the calls that drivers before 510 lack. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SUCCESS = 0, NOT_SUPPORTED = 3, NOT_LOADED = 9, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15, MISMATCH = 18 };
+
+typedef struct { unsigned int gpu, memory; } utilization_t;
+typedef struct { unsigned long long total, free, used; } memory_t;
+typedef struct { unsigned int version; unsigned long long total, reserved, free, used; } memory_v2_t;
+typedef struct { unsigned int pid; unsigned long long used; unsigned int gpu_instance, compute_instance; } process_t;
+
+static const unsigned long long MIB = 1024ULL * 1024ULL;
+
+static int is(const char *scenario) {
+    const char *wanted = getenv("FAKE_NVML");
+    return wanted && strcmp(wanted, scenario) == 0;
+}
+
+/* A handle is the index plus one, so that it is never a null pointer. */
+static size_t index_of(void *device) { return (size_t)device - 1; }
+
+int nvmlInitWithFlags(unsigned int flags) {
+    (void)flags;
+    if (is("not_loaded")) return NOT_LOADED;
+    return is("mismatch") ? MISMATCH : SUCCESS;
+}
+int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
+int nvmlShutdown(void) { return SUCCESS; }
+const char *nvmlErrorString(int error) { (void)error; return "an error of the fake driver"; }
+
+int nvmlDeviceGetCount_v2(unsigned int *count) {
+    *count = is("none") ? 0 : is("lost_gpu") ? 2 : 1;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **device) {
+    if (is("lost_gpu") && index == 1) return GPU_IS_LOST;
+    *device = (void *)(size_t)(index + 1);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetName(void *device, char *name, unsigned int length) {
+    (void)device;
+    snprintf(name, length, is("not_supported") ? "NVIDIA GeForce RTX 2080 Ti" : "NVIDIA GeForce RTX 3090");
+    return SUCCESS;
+}
+
+int nvmlDeviceGetUUID(void *device, char *uuid, unsigned int length) {
+    snprintf(uuid, length, "GPU-00000000-0000-0000-0000-%012zu", index_of(device));
+    return SUCCESS;
+}
+
+int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) {
+    (void)device;
+    *major = is("not_supported") ? 7 : 8;
+    *minor = is("not_supported") ? 5 : 6;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetUtilizationRates(void *device, utilization_t *load) {
+    (void)device;
+    if (is("not_supported")) return NOT_SUPPORTED;
+    load->gpu = 97;
+    load->memory = 40;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMemoryInfo(void *device, memory_t *memory) {
+    (void)device;
+    memory->total = 24576 * MIB;
+    memory->used = 5194 * MIB;
+    memory->free = memory->total - memory->used;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetPowerUsage(void *device, unsigned int *milliwatts) {
+    (void)device;
+    *milliwatts = 250500;
+    return is("not_supported") ? NOT_SUPPORTED : SUCCESS;
+}
+
+int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned int *milliwatts) {
+    (void)device;
+    *milliwatts = 350000;
+    return is("not_supported") ? NOT_SUPPORTED : SUCCESS;
+}
+
+int nvmlDeviceGetTemperature(void *device, int sensor, unsigned int *celsius) {
+    (void)device;
+    (void)sensor;
+    *celsius = 71;
+    return is("not_supported") ? NOT_SUPPORTED : SUCCESS;
+}
+
+#ifndef OLD_DRIVER
+int nvmlDeviceGetMemoryInfo_v2(void *device, memory_v2_t *memory) {
+    (void)device;
+    memory->total = 24576 * MIB;
+    memory->reserved = 74 * MIB;
+    memory->used = 5120 * MIB;
+    memory->free = memory->total - memory->used - memory->reserved;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned int *count, process_t *processes) {
+    (void)device;
+    const char *pid = getenv("FAKE_NVML_PID");
+    unsigned int room = *count;
+    *count = pid ? 1 : 0;
+    if (!pid) return SUCCESS;
+    if (room < 1 || !processes) return INSUFFICIENT_SIZE;
+    processes[0] = (process_t){(unsigned int)atoi(pid), 5000 * MIB, 0xFFFFFFFF, 0xFFFFFFFF};
+    return SUCCESS;
+}
+#endif
