@@ -1,0 +1,196 @@
+"""The application: keeps the newest snapshot and the selection, and hands both to the screen in front."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from fttui_engine.runs.home import state_home
+from fttui_engine.runs.logs import one_line
+from fttui_engine.runs.run import Run
+from fttui_engine.runs.states import State
+from textual.app import App
+
+from fttui.actions import Actions
+from fttui.collector import Collector
+from fttui.messages import ActionEnded, SnapshotTaken, ThreadCrashed, TroubleMet
+from fttui.screens.dashboard import Dashboard
+from fttui.screens.run_screen import CockpitScreen
+from fttui.snapshot import Snapshot, in_order, placeholder
+
+if TYPE_CHECKING:
+    from fttui_engine.spec.load import Resolved
+    from textual.message import Message
+
+Severity = Literal["information", "warning", "error"]
+TOAST_SECONDS = 6.0
+ERROR_TOAST_SECONDS = 12.0
+
+
+@dataclass(slots=True)
+class Pending:
+    """Something asked for whose effect is not in the run directories yet; the table shows it all the same."""
+
+    state: State
+    is_new: bool
+    done_at: float | None = None
+
+
+class Cockpit(App[None]):
+    """Shows runs and does to them what the keys say; owns no run and is the parent of none."""
+
+    CSS_PATH = "cockpit.tcss"
+    TITLE = "fttui"
+    ENABLE_COMMAND_PALETTE = False
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+        (0, "-small"),
+        (110, "-medium"),
+        (180, "-wide"),
+    ]
+
+    def __init__(
+        self, home: Path | None = None, *, select: str | None = None, start: Callable[[], Run] | None = None
+    ) -> None:
+        super().__init__()
+        self.home = home or state_home()
+        self.snapshot: Snapshot | None = None
+        self.selected = select
+        self._first_start = start
+        self._pending: dict[str, Pending] = {}
+        self._collector = Collector(
+            self.home, lambda snapshot: self.post_from_thread(SnapshotTaken(snapshot))
+        )
+        self._actions = Actions(self._collector, self.post_from_thread, self.home)
+
+    def on_mount(self) -> None:
+        """Show the dashboard and begin to read."""
+        self.push_screen(Dashboard())
+        self._collector.watch(self.selected)
+        self._collector.start(lambda text: self.post_from_thread(TroubleMet(text)))
+        # The header says so when the snapshots stop coming, which no snapshot can.
+        self.set_interval(2.0, self._redraw_header)
+        if self._first_start:
+            self._begin("a new run", self._first_start)
+
+    def on_unmount(self) -> None:
+        """End the threads."""
+        self._collector.close()
+
+    def post_from_thread(self, message: "Message") -> None:
+        """Post a message from any thread; after the end there is nobody to tell."""
+        with contextlib.suppress(RuntimeError):
+            self.post_message(message)
+
+    # What is shown
+
+    def on_snapshot_taken(self, event: SnapshotTaken) -> None:
+        """Show a new snapshot."""
+        snapshot = self._with_pending(event.snapshot)
+        first_run = snapshot.runs[0].id if snapshot.runs else None
+        self.snapshot = snapshot
+        if snapshot.run(self.selected) is None and self.selected not in self._pending:
+            self.selected = first_run
+        self._collector.watch(self.selected)
+        self._show()
+
+    def _show(self) -> None:
+        if self.snapshot and isinstance(self.screen, CockpitScreen):
+            with self.batch_update():
+                self.screen.show(self.snapshot)
+
+    def _redraw_header(self) -> None:
+        if isinstance(self.screen, Dashboard):
+            self.screen.redraw_header()
+
+    def _with_pending(self, snapshot: Snapshot) -> Snapshot:
+        """Lay what was just asked for over what the run directories say, until they say it themselves."""
+        self._pending = {
+            key: each
+            for key, each in self._pending.items()
+            if each.done_at is None or snapshot.taken_at <= each.done_at
+        }
+        runs = list(snapshot.runs)
+        for key, each in self._pending.items():
+            if each.is_new:
+                runs.append(placeholder(key, snapshot.taken_at))
+            else:
+                runs = [
+                    run._replace(state=each.state, exit=None, detail="") if run.id == key else run
+                    for run in runs
+                ]
+        return replace(snapshot, runs=in_order(runs)) if self._pending else snapshot
+
+    def select(self, run_id: str) -> None:
+        """Select a run."""
+        if run_id != self.selected:
+            self.selected = run_id
+            self._collector.watch(run_id)
+            self._show()
+
+    def tell(self, text: str, severity: Severity = "information") -> None:
+        """Show a sentence for some seconds."""
+        timeout = ERROR_TOAST_SECONDS if severity == "error" else TOAST_SECONDS
+        self.notify(one_line(text), severity=severity, timeout=timeout, markup=False)
+
+    # What is done
+
+    def start(self, name: str, resolved: "Resolved") -> None:
+        """Start a run from a checked configuration."""
+        from fttui_engine.launch import verbs
+
+        self._begin(name, lambda: verbs.start(resolved, name or None))
+
+    def _begin(self, key: str, begin: Callable[[], Run]) -> None:
+        self._expect(f"{key} ...", State.STARTING, is_new=True)
+        self.selected = f"{key} ..."
+        self._actions.start(f"{key} ...", begin)
+        self._show_pending()
+
+    def stop(self, run_id: str, *, now: bool) -> None:
+        """Stop or kill a run."""
+        self._expect(run_id, State.STOPPING)
+        self._actions.stop(run_id, now=now)
+        self._show_pending()
+
+    def resume(self, run_id: str) -> None:
+        """Resume a run."""
+        self._expect(run_id, State.STARTING)
+        self._actions.resume(run_id)
+        self._show_pending()
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run."""
+        self._actions.delete(run_id)
+
+    def _expect(self, key: str, state: State, *, is_new: bool = False) -> None:
+        self._pending[key] = Pending(state, is_new)
+
+    def _show_pending(self) -> None:
+        if self.snapshot:
+            self.snapshot = self._with_pending(self.snapshot)
+            self._show()
+
+    def on_action_ended(self, event: ActionEnded) -> None:
+        """Say how an action ended."""
+        if pending := self._pending.get(event.key):
+            # A failed one is taken back at once; else the row stays until a snapshot has seen the effect.
+            pending.done_at = 0.0 if event.failed else time.time()
+        if event.select and self.selected == event.key:
+            self.selected = event.select
+        self.tell(event.text, "error" if event.failed else "information")
+        self._collector.wake()
+
+    def on_trouble_met(self, event: TroubleMet) -> None:
+        """Say that something went wrong."""
+        self.tell(event.text, "warning")
+
+    def on_thread_crashed(self, event: ThreadCrashed) -> None:
+        """Leave with the report: without its threads the screen would show the past for ever."""
+        self.exit(return_code=1, message=event.report)
+
+    def leave(self, return_code: int = 0) -> None:
+        """End the program."""
+        self._actions.wait()
+        self.exit(return_code=return_code)

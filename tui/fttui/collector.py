@@ -1,0 +1,213 @@
+"""The threads that read: run directories once a second, the hardware once a second, adoption now and then.
+
+They are daemon threads of their own and not Textual workers, which a program waits for at its end. Nothing but
+``post`` leads from them to the screens. The hardware has a thread to itself because a GPU that hangs holds a driver
+call for tens of seconds; the runs must stay on the screen meanwhile.
+"""
+
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread
+
+from fttui_engine.errors import FttuiError
+from fttui_engine.runs import events as run_events
+from fttui_engine.runs.home import state_home
+from fttui_engine.runs.logs import LogFollower, one_line, tail
+from fttui_engine.runs.metrics import MetricsFollower
+from fttui_engine.runs.run import Run, all_runs
+from fttui_engine.runs.summary import RunSummary, summarize
+
+from fttui.snapshot import Hardware, LogWindow, RunDetail, Snapshot, detail_of, harmless, in_order
+
+POLL_SECONDS = 1.0
+BUSY_POLL_SECONDS = 0.05
+"""While an action is under way its effect is looked for this often: a key must show within 200 ms."""
+ADOPTION_SECONDS = 10.0
+ENDED_RUN_REREAD_SECONDS = 30.0
+LOG_LINES = 5_000
+
+
+class RunFollower:
+    """Follows the history of one run: metrics, events, the log of its latest attempt."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._metrics = MetricsFollower(run.metrics_path)
+        self._log_path: Path | None = None
+        self._log: LogFollower | None = None
+        self._lines: deque[str] = deque(maxlen=LOG_LINES)
+        self._lines_seen = 0
+        self._events_size = -1
+        self._events: list[run_events.Event] = []
+        self._detail = RunDetail(run.id)
+
+    def poll(self, log_path: Path) -> RunDetail:
+        """Return the run's history, the same object as before if nothing was added."""
+        changed = [self._metrics.poll(), self._poll_events(), self._poll_log(log_path)]
+        if any(changed):
+            window = LogWindow(self._log_path, self._lines_seen - len(self._lines), tuple(self._lines))
+            self._detail = detail_of(self.run.id, self._metrics.points, self._events, window)
+        return self._detail
+
+    def _poll_events(self) -> bool:
+        size = _size(self.run.events_path)
+        if size == self._events_size:
+            return False
+        self._events_size = size
+        self._events = run_events.read_events(self.run.events_path)
+        return True
+
+    def _poll_log(self, path: Path) -> bool:
+        if path != self._log_path or self._log is None:
+            # The follower is placed first: a line written between the two is then shown twice rather than never.
+            self._log_path, self._log = path, LogFollower(path)
+            self._lines = deque(tail(path, LOG_LINES), maxlen=LOG_LINES)
+            self._lines_seen = len(self._lines)
+            return True
+        added = self._log.poll()
+        self._lines.extend(added)
+        self._lines_seen += len(added)
+        return bool(added)
+
+
+class RunReader:
+    """Summarizes all runs; an ended run is read again only when its folder changed or half a minute has passed."""
+
+    def __init__(self) -> None:
+        self._ended: dict[str, tuple[int, float, RunSummary]] = {}
+
+    def read(self, home: Path) -> list[RunSummary]:
+        """Return the summaries of all runs."""
+        runs = all_runs(home)
+        ended = {run.id: self._ended[run.id] for run in runs if run.id in self._ended}
+        self._ended = ended
+        return [self._summary(run) for run in runs]
+
+    def _summary(self, run: Run) -> RunSummary:
+        changed_at, now = _changed_at(run.path), time.monotonic()
+        if known := self._ended.get(run.id):
+            known_changed_at, read_at, summary = known
+            if known_changed_at == changed_at and now - read_at < ENDED_RUN_REREAD_SECONDS:
+                return summary
+        summary = harmless(summarize(run))
+        if summary.state.is_live:
+            self._ended.pop(run.id, None)
+        else:
+            self._ended[run.id] = (changed_at, now, summary)
+        return summary
+
+
+class Collector:
+    """Takes a snapshot a second, at once after ``wake``, and hands it to ``post``."""
+
+    def __init__(self, home: Path | None, post: Callable[[Snapshot], object]) -> None:
+        self._home = home or state_home()
+        self._post = post
+        self._runs = RunReader()
+        self._follower: RunFollower | None = None
+        self._watched: str | None = None
+        self._hardware = Hardware()
+        self._closed, self._woken = Event(), Event()
+        self.busy_actions = 0
+
+    def start(self, on_trouble: Callable[[str], object]) -> None:
+        """Start the reading threads; ``on_trouble`` hears of it when runs cannot be adopted."""
+        Thread(target=self._collect, daemon=True, name="fttui-collector").start()
+        Thread(target=self._read_hardware, daemon=True, name="fttui-hardware").start()
+        Thread(target=self._adopt, args=(on_trouble,), daemon=True, name="fttui-adoption").start()
+
+    def watch(self, run_id: str | None) -> None:
+        """Say whose history the next snapshots are to hold."""
+        if run_id != self._watched:
+            self._watched = run_id
+            self._woken.set()
+
+    def wake(self) -> None:
+        """Take a snapshot now."""
+        self._woken.set()
+
+    def close(self) -> None:
+        """End the threads at their next step."""
+        self._closed.set()
+        self._woken.set()
+
+    def take(self) -> Snapshot:
+        """Take a snapshot."""
+        taken_at, problem, summaries = time.time(), "", list[RunSummary]()
+        try:
+            summaries = self._runs.read(self._home)
+        except OSError as error:
+            problem = one_line(f"{self._home} cannot be read: {error.strerror or error}")
+        return Snapshot(
+            taken_at, in_order(summaries), self._hardware, self._watched_detail(summaries), problem
+        )
+
+    def _watched_detail(self, summaries: list[RunSummary]) -> RunDetail | None:
+        watched = self._watched
+        summary = next((each for each in summaries if each.id == watched), None)
+        if summary is None:
+            self._follower = None
+            return None
+        if self._follower is None or self._follower.run.path != summary.run_dir:
+            self._follower = RunFollower(Run(summary.run_dir))
+        return self._follower.poll(summary.log_path)
+
+    def _collect(self) -> None:
+        while not self._closed.is_set():
+            self._post(self.take())
+            self._woken.wait(BUSY_POLL_SECONDS if self.busy_actions else POLL_SECONDS)
+            self._woken.clear()
+
+    def _read_hardware(self) -> None:
+        from fttui_engine.hardware.gpus import read_gpus
+        from fttui_engine.hardware.host import read_host
+
+        while not self._closed.wait(POLL_SECONDS if self._hardware.host else 0):
+            # The host comes first: initialising the GPU driver can take half a minute.
+            before = self._hardware
+            self._hardware = replace(before, host=read_host(), disk_free_bytes=_disk_free(self._home))
+            self._hardware = replace(self._hardware, gpus=read_gpus(), read_at=time.time())
+
+    def _adopt(self, on_trouble: Callable[[str], object]) -> None:
+        from fttui_engine.launch import verbs
+
+        told = ""
+        while not self._closed.is_set():
+            try:
+                verbs.reconcile(self._home)
+            except FttuiError as error:
+                if error.message != told:
+                    told = error.message
+                    on_trouble(f"{error.message}. {error.hint}")
+            self._woken.set()
+            self._closed.wait(ADOPTION_SECONDS)
+
+
+def _disk_free(folder: Path) -> int | None:
+    """Return the space left where runs are kept; the folder itself is made by the first run."""
+    for existing in (folder, *folder.parents):
+        try:
+            return shutil.disk_usage(existing).free
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _changed_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,62 @@
+"""The help screen, made from the key table."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from fttui.keys import Scope, keys_of
+from fttui.lines import Line, Span, fit, line, wrap
+from fttui.widgets.run_table import GLYPHS
+from fttui.widgets.text_list import TextList
+
+KEY_WIDTH = 22
+EXPLANATION = (
+    "Runs do not belong to this program: closing it, the terminal or the connection never touches them. "
+    "Open fttui again at any time, from anywhere, and they are here."
+)
+
+
+class Help(ModalScreen[None]):
+    """Lists the keys of the screen below."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,enter,f1", "leave", "close", id="help-close")
+    ]
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__()
+        self._lines = help_lines(scope)
+
+    def compose(self) -> ComposeResult:
+        """Lay out the list."""
+        with Vertical(classes="dialog") as box:
+            box.styles.height = len(self._lines) + 3
+            yield TextList("Keys", id="help")
+
+    def on_mount(self) -> None:
+        """Fill the list."""
+        self.query_one(TextList).show(self._lines, "esc closes")
+
+    def action_leave(self) -> None:
+        """Go back."""
+        self.dismiss(None)
+
+
+def help_lines(scope: Scope) -> list[Line]:
+    """Return the keys of a screen with what they do, and what the states look like."""
+    keys = [
+        line(
+            Span(f" {fit(' '.join(key.keys.replace('question_mark', '?').split(',')), KEY_WIDTH)}", "accent"),
+            key.help,
+        )
+        for key in keys_of(scope)
+    ]
+    states = [span for state, (glyph, role) in GLYPHS.items() for span in (Span(f" {glyph} {state}", role),)]
+    return [*keys, line(""), tuple(states[:5]), tuple(states[5:]), line(""), *_indented(EXPLANATION)]
+
+
+def _indented(text: str) -> list[Line]:
+    return [line(" ", *one) for one in wrap(text, 66, "dim")]

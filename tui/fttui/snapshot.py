@@ -1,0 +1,169 @@
+"""What the screens show: one immutable picture of everything, taken once a second.
+
+A snapshot is also the gate between the outside and the terminal: every text in it went through ``one_line`` or
+``plain_text``, every number is a number. Screens draw snapshots and read no files.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fttui_engine.hardware.gpus import GpuReport
+from fttui_engine.hardware.host import Host
+from fttui_engine.runs.checkpoints import Checkpoint
+from fttui_engine.runs.events import Event
+from fttui_engine.runs.journal import ExitVerdict
+from fttui_engine.runs.logs import one_line
+from fttui_engine.runs.states import State
+from fttui_engine.runs.summary import RunSummary
+
+NUMBERS = ("step", "max_steps", "loss", "tokens_per_second", "step_seconds", "eta_seconds", "epoch")
+TIMES = ("started_at", "ended_at", "updated_at", "stop_deadline")
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What this machine has, as last read; the readings are ``None`` until the first one came back."""
+
+    gpus: GpuReport | None = None
+    host: Host | None = None
+    disk_free_bytes: int | None = None
+    read_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogWindow:
+    """The end of a log: its lines, and how many lines were dropped or skipped before them."""
+
+    path: Path | None = None
+    first: int = 0
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetail:
+    """The history of the selected run."""
+
+    run_id: str
+    losses: tuple[tuple[int, float], ...] = ()
+    evaluations: tuple[tuple[int, float], ...] = ()
+    best_loss: float | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    gpu_memory_peak_bytes: float | None = None
+    events: tuple[Event, ...] = ()
+    log: LogWindow = LogWindow()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that the screens show at one moment."""
+
+    taken_at: float
+    runs: tuple[RunSummary, ...] = ()
+    hardware: Hardware = Hardware()
+    detail: RunDetail | None = None
+    problem: str = ""
+    """Why the run directories cannot be read, if so."""
+
+    def run(self, run_id: str | None) -> RunSummary | None:
+        """Return the summary of a run, ``None`` where there is no such run."""
+        return next((each for each in self.runs if each.id == run_id), None)
+
+
+def in_order(summaries: Iterable[RunSummary]) -> tuple[RunSummary, ...]:
+    """Sort runs as the table lists them: the live ones first, in each group the latest first."""
+    return tuple(
+        sorted(
+            summaries,
+            key=lambda each: (not each.state.is_live, -_moment(each), each.id),
+        )
+    )
+
+
+def _moment(summary: RunSummary) -> float:
+    return summary.created_at if summary.state.is_live else summary.ended_at or summary.created_at
+
+
+def harmless(summary: RunSummary) -> RunSummary:
+    """Return a summary without anything that a terminal would obey or a formatter would choke on.
+
+    Its files are written by programs that are not ours too, and by later releases.
+    """
+    fields: dict[str, Any] = {name: number(getattr(summary, name)) for name in (*NUMBERS, *TIMES)}
+    for name in ("step", "max_steps"):
+        fields[name] = int(fields[name]) if fields[name] is not None and math.isfinite(fields[name]) else None
+    return summary._replace(
+        **fields,
+        id=one_line(summary.id),
+        name=one_line(summary.name),
+        detail=one_line(summary.detail),
+        phase=one_line(summary.phase) if isinstance(summary.phase, str) else None,
+        host=one_line(summary.host),
+        exit=_harmless_verdict(summary.exit),
+        command=tuple(one_line(word) for word in summary.command),
+        checkpoints=tuple(each for each in summary.checkpoints if isinstance(each, Checkpoint)),
+    )
+
+
+def placeholder(name: str, now: float) -> RunSummary:
+    """Return a row for a run that is being started and has no folder yet."""
+    fields: dict[str, Any] = dict.fromkeys(RunSummary._fields)
+    fields.update(
+        id=name, name=name, kind="train", state=State.STARTING, detail="", attempt=1, created_at=now
+    )
+    fields.update(host="", checkpoints=(), command=(), run_dir=Path(), output_dir=Path(), log_path=Path())
+    return RunSummary(**fields)
+
+
+def _harmless_verdict(verdict: ExitVerdict | None) -> ExitVerdict | None:
+    if verdict is None:
+        return None
+    return verdict._replace(
+        kind=one_line(verdict.kind), message=one_line(verdict.message), advice=one_line(verdict.advice)
+    )
+
+
+def number(value: object) -> float | None:
+    """Return a value if it is a number, not-a-number and the infinities included."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def curve(points: Sequence[dict[str, Any]], key: str) -> tuple[tuple[int, float], ...]:
+    """Return the steps and values of one metric."""
+    return tuple(
+        (int(step), value)
+        for point in points
+        if (value := number(point.get(key))) is not None
+        and (step := number(point.get("step"))) is not None
+        and math.isfinite(step)
+        and step >= 0
+    )
+
+
+def latest(points: Sequence[dict[str, Any]], key: str) -> float | None:
+    """Return the newest value of a metric; evaluation lines, which do not carry it, are passed over."""
+    return next((value for point in reversed(points) if (value := number(point.get(key))) is not None), None)
+
+
+def detail_of(
+    run_id: str, points: Sequence[dict[str, Any]], events: Sequence[Event], log: LogWindow
+) -> RunDetail:
+    """Put the history of a run together."""
+    losses = curve(points, "loss")
+    finite = [value for _, value in losses if math.isfinite(value)]
+    return RunDetail(
+        run_id=run_id,
+        losses=losses,
+        evaluations=curve(points, "eval_loss"),
+        best_loss=min(finite, default=None),
+        learning_rate=latest(points, "learning_rate"),
+        grad_norm=latest(points, "grad_norm"),
+        gpu_memory_peak_bytes=latest(points, "gpu_memory_peak_bytes"),
+        events=tuple(
+            each._replace(message=one_line(each.message), event=one_line(each.event)) for each in events
+        ),
+        log=log,
+    )

@@ -1,0 +1,69 @@
+"""The top line: where we are, how many runs there are, what is left of the disk."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from fttui_engine.runs.logs import one_line
+from fttui_engine.runs.states import State
+
+from fttui import figures
+from fttui.lines import Line, Role, Span, line, spread
+from fttui.snapshot import Snapshot
+from fttui.widgets.line_panel import LinePanel
+
+STALE_SECONDS = 5.0
+SHOWN_STATES: tuple[tuple[State, Role], ...] = (
+    (State.RUNNING, "good"),
+    (State.STARTING, "accent"),
+    (State.STOPPING, "warn"),
+    (State.QUEUED, "accent"),
+    (State.FAILED, "bad"),
+    (State.INTERRUPTED, "bad"),
+    (State.PARKED, "warn"),
+)
+
+
+class HeaderLine(LinePanel):
+    """Shows the header of a snapshot."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._snapshot: Snapshot | None = None
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the header of a snapshot."""
+        self._snapshot = snapshot
+        self.redraw()
+
+    def draw(self, width: int, _height: int) -> Sequence[Line]:
+        """Return the one line."""
+        return [header_line(self._snapshot, width, time.time())]
+
+
+def header_line(snapshot: Snapshot | None, width: int, now: float) -> Line:
+    """Return the header; data that stopped coming is said to be old."""
+    if snapshot is None:
+        return line(Span(" fttui", "strong"), Span("  reading ...", "dim"))
+    host = snapshot.hardware.host
+    left = [Span(" fttui", "strong"), Span(f"  {one_line(host.hostname) if host else ''}  ")]
+    counts = Counter(summary.state for summary in snapshot.runs)
+    for state, role in SHOWN_STATES:
+        if counts[state]:
+            left += [Span(f" {state} {counts[state]} ", role)]
+    old = now - snapshot.taken_at
+    if snapshot.problem:
+        left += [Span(f" {snapshot.problem} ", "bad")]
+    if old > STALE_SECONDS:
+        left += [Span(f" nothing new for {figures.age(old)} ", "bad")]
+    return spread(tuple(left), _right(snapshot, width, now), width)
+
+
+def _right(snapshot: Snapshot, width: int, now: float) -> Line:
+    host = snapshot.hardware.host
+    clock = time.strftime("%H:%M", time.localtime(now))
+    if host is None:
+        return line(Span(f"{clock} ", "dim"))
+    free = f"{figures.memory(snapshot.hardware.disk_free_bytes)} free"
+    load = f"load {host.load_average[0]:.0f}" if width >= 70 else ""
+    return line(Span("  ".join(part for part in (free, load, clock) if part) + " ", "dim"))

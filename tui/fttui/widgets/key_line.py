@@ -1,0 +1,44 @@
+"""The bottom line: the keys of the screen, those that would do nothing now dimmed."""
+
+from collections.abc import Collection, Sequence
+
+from fttui.keys import Scope, keys_of
+from fttui.lines import Line, Span, width_of
+from fttui.widgets.line_panel import LinePanel
+
+
+class KeyLine(LinePanel):
+    """Lists keys from the key table."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(id="keys")
+        self._scope = scope
+        self._idle: Collection[str] = ()
+
+    def show(self, idle: Collection[str]) -> None:
+        """Show the keys; those whose ids are given are dimmed."""
+        self._idle = idle
+        self.redraw()
+
+    def draw(self, width: int, _height: int) -> Sequence[Line]:
+        """Return the one line."""
+        return [key_line(self._scope, self._idle, width)]
+
+
+def key_line(scope: Scope, idle: Collection[str], width: int) -> Line:
+    """Return as many keys as fit; help and the way out always do."""
+    keys = [key for key in keys_of(scope) if key.in_footer]
+    ends = [key for key in keys if key.id in ("help", "back", "quit")]
+    entries = {
+        key.id: (
+            Span(f" {key.shown}", "dim" if key.id in idle else "accent"),
+            Span(f" {key.label} ", "dim" if key.id in idle else "plain"),
+        )
+        for key in keys
+    }
+    room = width - sum(width_of(entries[key.id]) for key in ends)
+    shown: list[Span] = []
+    for key in keys:
+        if key not in ends and width_of(shown) + width_of(entries[key.id]) <= room:
+            shown += entries[key.id]
+    return (*shown, *(span for key in ends for span in entries[key.id]))

@@ -1,0 +1,138 @@
+"""The table of runs: one line each, the state as glyph, word and colour."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fttui_engine.runs.states import State
+from fttui_engine.runs.summary import RunSummary
+
+from fttui import figures
+from fttui.lines import Line, Role, Span, fit, fit_right, line, rule
+from fttui.snapshot import Snapshot
+from fttui.widgets.line_panel import LinePanel
+
+GLYPHS: dict[State, tuple[str, Role]] = {
+    State.QUEUED: ("=", "accent"),
+    State.STARTING: ("+", "accent"),
+    State.RUNNING: (">", "good"),
+    State.STOPPING: ("|", "warn"),
+    State.STOPPED: ("-", "plain"),
+    State.FINISHED: ("v", "good"),
+    State.FAILED: ("x", "bad"),
+    State.INTERRUPTED: ("!", "bad"),
+    State.PARKED: ("?", "warn"),
+}
+STATE_WIDTH = 13
+RUN_WIDTHS = (12, 40)
+ROWS_TITLE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: what it shows of a run at a moment, and in how narrow a table it gives way (``needs``)."""
+
+    title: str
+    width: int
+    text: Callable[[RunSummary, float], str]
+    needs: int = 0
+
+
+COLUMNS = (
+    Column("STEP", 12, lambda run, now: figures.steps(run.step, run.max_steps)),
+    Column("", 4, lambda run, now: figures.percent(run.step, run.max_steps), needs=84),
+    Column("LOSS", 7, lambda run, now: figures.loss(run.loss)),
+    Column("TOK/S", 6, lambda run, now: figures.count(run.tokens_per_second), needs=66),
+    Column("ETA", 7, lambda run, now: figures.duration(run.eta_seconds), needs=58),
+    Column("AGE", 4, lambda run, now: figures.age(now - moment(run))),
+    Column("CKPT", 7, lambda run, now: newest_checkpoint(run), needs=92),
+    Column("GPUS", 7, lambda run, now: ",".join(map(str, run.gpus)) if run.gpus else "-", needs=100),
+)
+
+
+class RunTable(LinePanel):
+    """Lists the runs of a snapshot and marks the selected one."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._snapshot: Snapshot | None = None
+        self._selected: str | None = None
+        self._first = 0
+
+    def show(self, snapshot: Snapshot | None, selected: str | None) -> None:
+        """Show the runs of a snapshot."""
+        self._snapshot, self._selected = snapshot, selected
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> Sequence[Line]:
+        """Return heading, column titles and as many runs as fit around the selected one."""
+        if self._snapshot is None:
+            return [rule("Runs", width)]
+        runs = self._snapshot.runs
+        rows = max(1, height - ROWS_TITLE)
+        chosen = next((index for index, run in enumerate(runs) if run.id == self._selected), 0)
+        self._first = min(max(self._first, chosen - rows + 1), chosen, max(0, len(runs) - rows))
+        shown = runs[self._first : self._first + rows]
+        return table_lines(
+            shown, self._selected, width, self._snapshot.taken_at, first=self._first, total=len(runs)
+        )
+
+
+def table_lines(
+    shown: Sequence[RunSummary], selected: str | None, width: int, now: float, *, first: int, total: int
+) -> list[Line]:
+    """Return the table with the runs shown, of which the first is number ``first`` of ``total``."""
+    if not total:
+        return [
+            rule("Runs", width),
+            line(Span(" There are no runs yet. Press n to start one; the profile demo needs no GPU.", "dim")),
+        ]
+    columns = [column for column in COLUMNS if width >= column.needs]
+    taken = 2 + STATE_WIDTH + sum(column.width + 1 for column in columns) + 1
+    run_width = max(RUN_WIDTHS[0], min(RUN_WIDTHS[1], width - taken))
+    titles = "".join(f" {fit_right(column.title, column.width)}" for column in columns)
+    note_width = width - taken - run_width - 2
+    heading = f"  {fit('STATE', STATE_WIDTH)}{fit('RUN', run_width)}{titles}" + (
+        "  NOTE" if note_width > 8 else ""
+    )
+    return [
+        rule("Runs", width, f"{first + 1}-{first + len(shown)} of {total}"),
+        line(Span(heading, "dim")),
+        *(_row(run, columns, run_width, note_width, now, marked=run.id == selected) for run in shown),
+    ]
+
+
+def _row(
+    run: RunSummary, columns: Sequence[Column], run_width: int, note_width: int, now: float, *, marked: bool
+) -> Line:
+    glyph, role = GLYPHS[run.state]
+    cells = "".join(f" {fit_right(column.text(run, now), column.width)}" for column in columns)
+    spans = [
+        Span("▌" if marked else " ", "accent", marked),
+        Span(fit(f" {glyph} {run.state}", STATE_WIDTH + 1), role, marked),
+        Span(fit(run.id, run_width), "plain", marked),
+        Span(cells, "plain" if run.state.is_live else "dim", marked),
+    ]
+    if note_width > 8:
+        spans.append(Span("  " + fit(note(run, now), note_width), "dim", marked))
+    return tuple(spans)
+
+
+def moment(run: RunSummary) -> float:
+    """Return since when a run is what it is: a live one since its start, an ended one since its end."""
+    return (run.started_at or run.created_at) if run.state.is_live else (run.ended_at or run.created_at)
+
+
+def newest_checkpoint(run: RunSummary) -> str:
+    """Return the step of the newest complete checkpoint."""
+    return next((str(each.step) for each in reversed(run.checkpoints) if each.complete), figures.MISSING)
+
+
+def note(run: RunSummary, now: float) -> str:
+    """Return what else there is to say about a run, in a few words."""
+    if run.state is State.STOPPING and run.stop_deadline:
+        return f"saves and stops, killed in {figures.duration(run.stop_deadline - now)}"
+    if run.detail:
+        return run.detail
+    if run.exit and run.exit.message:
+        return run.exit.message
+    return run.phase if run.phase and run.phase != "train" else ""
