@@ -228,7 +228,8 @@ class Supervisor:
     def _begin_stop(self, command: Command) -> Answer:
         grace = self._plan.grace_seconds
         self._stopping("stop_requested", "stop", f"Stop asked for by {command.client}.", grace)
-        return Answer(True, f"it saves at the next step and ends; it is killed after {grace:.0f} s")
+        how = "it saves at the next step and ends" if self._plan.kind == "train" else "it was sent SIGTERM"
+        return Answer(True, f"{how}; it is killed after {grace:.0f} s")
 
     def _begin_kill(self, command: Command) -> Answer:
         self._stopping("kill_requested", "kill", f"Kill asked for by {command.client}.", 0.0)

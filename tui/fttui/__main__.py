@@ -1,0 +1,66 @@
+"""The ``fttui`` command: opens the screens, or does what the verb says."""
+
+import sys
+
+from fttui_engine.errors import ExitCode, FttuiError
+
+from fttui.cli.arguments import VERBS, main_parser, verb_parser
+
+
+def main() -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = _dispatch(sys.argv[1:])
+        sys.stdout.flush()
+        return code
+    except FttuiError as error:
+        print(f"fttui: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # `fttui logs RUN | head` closed the pipe; the interpreter would complain again when it flushes at exit.
+        sys.stdout = None  # type: ignore[assignment]
+        return ExitCode.DONE
+
+
+def _dispatch(argv: list[str]) -> int:
+    if argv and argv[0] in VERBS:
+        return _call(argv[0], argv[1:])
+    arguments = main_parser().parse_args(argv)
+    if arguments.version:
+        from fttui_engine.version import __version__
+
+        print(f"fttui {__version__}")
+        return ExitCode.DONE
+    if arguments.verb is not None:
+        return _unknown(arguments.verb)
+    from fttui.cli.screens import open_screens
+
+    return open_screens()
+
+
+def _call(verb: str, argv: list[str]) -> int:
+    command: list[str] | None = None
+    if verb == "start" and "--" in argv:
+        position = argv.index("--")
+        argv, command = argv[:position], argv[position + 1 :]
+    arguments = verb_parser(verb).parse_args(argv)
+    arguments.command = command
+    module, _, function = VERBS[verb].function.partition(":")
+    return int(getattr(__import__(f"fttui.cli.{module}", fromlist=[function]), function)(arguments))
+
+
+def _unknown(verb: str) -> int:
+    from difflib import get_close_matches
+
+    close = get_close_matches(verb, VERBS, n=1)
+    print(f"fttui: there is no verb {verb!r}", file=sys.stderr)
+    print(f"  did you mean {close[0]}?" if close else "  fttui -h lists them", file=sys.stderr)
+    return ExitCode.WRONG_REQUEST
+
+
+if __name__ == "__main__":
+    sys.exit(main())

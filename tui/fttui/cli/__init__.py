@@ -1,0 +1,1 @@
+"""The command line: one module per group of verbs; stdout is data, stderr is talk."""

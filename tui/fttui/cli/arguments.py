@@ -1,0 +1,143 @@
+"""Every verb with its arguments, in one table; only the parser of the verb that was typed is built."""
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """One word of the command line; ``function`` is ``module:name`` and is imported only when it is called."""
+
+    summary: str
+    function: str
+    declare: Callable[[ArgumentParser], object]
+
+
+def _run(parser: ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="the run's id, or the beginning of it")
+
+
+def _json(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, a documented, stable interface")
+
+
+def _only_json(parser: ArgumentParser) -> None:
+    _json(parser)
+
+
+def _run_and_json(parser: ArgumentParser) -> None:
+    _run(parser)
+    _json(parser)
+
+
+def _config(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "config", metavar="CONFIG", nargs="?", help="a YAML file with LLaMA-Factory's key names"
+    )
+    parser.add_argument("--profile", metavar="P", help="take what CONFIG does not say from this profile")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="set one key; may be given many times"
+    )
+    _json(parser)
+
+
+def _start(parser: ArgumentParser) -> None:
+    _config(parser)
+    parser.add_argument("--name", metavar="N", help="name of the run (default: that of the file or program)")
+    parser.add_argument("--gpus", metavar="0,1|N|none", help="GPUs by index (0,1 or 0,), by number, or none")
+    parser.add_argument("--wait", action="store_true", help="wait for the end; exit 4 if the run fails")
+    parser.epilog = "fttui start --name N -- COMMAND ...   supervises any program"
+
+
+def _logs(parser: ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("-f", "--follow", action="store_true", help="print what is added, until the run ends")
+    parser.add_argument(
+        "-n", "--lines", metavar="N", type=_count, default=None, help="the last N lines (default: all)"
+    )
+    parser.add_argument("--rank", metavar="R", type=_count, default=0, help="log of this rank")
+    parser.add_argument("--attempt", metavar="A", type=_count, default=None, help="log of this attempt")
+
+
+def _stop(parser: ArgumentParser) -> None:
+    _run_and_json(parser)
+    parser.add_argument(
+        "--now", action="store_true", help="kill at once; steps since the last checkpoint are lost"
+    )
+
+
+def _resume(parser: ArgumentParser) -> None:
+    _run_and_json(parser)
+    parser.add_argument("--from", dest="step", metavar="STEP", type=_count, help="go back to this checkpoint")
+
+
+def _wait(parser: ArgumentParser) -> None:
+    _run_and_json(parser)
+    parser.add_argument(
+        "--timeout", metavar="S", type=float, help="give up after S seconds, with exit code 1"
+    )
+
+
+def _remove(parser: ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def _profiles(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", nargs="?", help="print this profile")
+    _json(parser)
+
+
+def _demo(parser: ArgumentParser) -> None:
+    parser.add_argument("--name", metavar="N", default="demo", help="name of the run")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+VERBS: dict[str, Verb] = {
+    "start": Verb("start a run from a configuration, or any program after --", "start:start", _start),
+    "ls": Verb("list all runs", "show:list_runs", _only_json),
+    "show": Verb("say all about one run", "show:show", _run_and_json),
+    "logs": Verb("print what a run has written", "logs:logs", _logs),
+    "events": Verb("say what happened to a run", "show:events", _run_and_json),
+    "metrics": Verb("print the numbers of a run", "show:metrics", _run_and_json),
+    "stop": Verb("let a run save at its next step and end", "control:stop", _stop),
+    "resume": Verb("go on from the newest whole checkpoint", "control:resume", _resume),
+    "restart": Verb("train again from step 0", "control:restart", _run_and_json),
+    "wait": Verb("wait until a run has ended", "control:wait", _wait),
+    "rm": Verb("delete an ended run", "control:remove", _remove),
+    "reconcile": Verb("adopt runs that nobody is in charge of", "control:reconcile", _only_json),
+    "check": Verb("say what is wrong with a configuration before it starts", "check:run", _config),
+    "gpus": Verb("show the GPUs of this machine", "gpus:run", _only_json),
+    "profiles": Verb("list the ready-made configurations, or print one", "profiles:run", _profiles),
+    "locate": Verb("print the folders that fttui uses", "locate:locate", _only_json),
+    "demo": Verb("train a tiny model right here, on the CPU", "demo:demo", _demo),
+}
+
+
+def verb_parser(name: str) -> ArgumentParser:
+    """Return the parser of one verb."""
+    verb = VERBS[name]
+    parser = ArgumentParser(prog=f"fttui {name}", description=f"{verb.summary[0].upper()}{verb.summary[1:]}.")
+    verb.declare(parser)
+    return parser
+
+
+def main_parser() -> ArgumentParser:
+    """Return the parser for a command line without a verb: help and version."""
+    verbs = "\n".join(f"  {name:<10} {verb.summary}" for name, verb in VERBS.items())
+    parser = ArgumentParser(
+        prog="fttui",
+        usage="fttui [-h] [--version] [VERB ...]",
+        description="The cockpit for fine-tuning language models over SSH. Without a verb it opens the screens.",
+        epilog=f"verbs (fttui VERB -h says more):\n{verbs}",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument("verb", nargs="?", metavar="VERB", help="one of the verbs below")
+    return parser

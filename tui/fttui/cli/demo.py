@@ -1,0 +1,21 @@
+"""``fttui demo``: a first run that needs no GPU, no hub and no network."""
+
+import sys
+from argparse import Namespace
+
+from fttui_engine.launch.verbs import start
+from fttui_engine.spec.load import resolve
+
+from fttui.cli.control import wait_for_end
+from fttui.cli.logs import follow
+from fttui.cli.screens import can_open, open_screens
+
+
+def demo(arguments: Namespace) -> int:
+    """Start the demo and show it: on the screens, or without a terminal as text to its end."""
+    run = start(resolve(None, profile="demo"), arguments.name)
+    if can_open():
+        return open_screens(select=run.id)
+    print(f"fttui: {run.id} is started; no terminal here, so its log follows", file=sys.stderr)
+    follow(run, from_start=True)
+    return wait_for_end(run)
