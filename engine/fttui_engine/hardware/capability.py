@@ -13,33 +13,32 @@ SLOW_FP16_CAPABILITIES: frozenset[Capability] = frozenset({(6, 1)})
 
 
 class PrecisionProblem(NamedTuple):
-    """Why a precision cannot be used here, and what to write instead."""
+    """Why a precision should not be used here, and what to write instead."""
 
     text: str
     suggestion: str
+    # A precision that merely is slow here, or that only some of the GPUs lack, is the user's choice.
+    is_error: bool = True
 
 
 def precision_problem(key: str, gpus: int | str | list[int | str] | None) -> PrecisionProblem | None:
     """What is wrong with switching ``key`` on for these GPUs (as in ``run.gpus``); None for gpus means the CPU."""
-    if key in ("bf16", "pure_bf16") and gpus is None:
-        return None
-    chosen = _chosen_capabilities(gpus) if gpus is not None else []
+    if gpus is None:
+        return _problem_on_cpu(key)
+    chosen = _chosen_capabilities(gpus)
     if not chosen:
         return _problem_on_cpu(key)
-    names = sorted({name for name, capability in chosen if not _can(key, capability)})
-    # With `auto` or a number, the run may still be given one of the others.
-    if not names or (not isinstance(gpus, list) and len(names) < len({name for name, _ in chosen})):
+    lacking = [name for name, capability in chosen if not _can(key, capability)]
+    if not lacking:
         return None
-    replacement = "fp16: true" if key in ("bf16", "pure_bf16") else f"{key}: false"
-    shown = ", ".join(names)
+    shown = ", ".join(lacking)
     if key == "fp16":
-        return PrecisionProblem(
-            f"fp16 runs at 1/64 of the speed of float32 on {shown}; use fp16: false.", "fp16: false"
-        )
-    return PrecisionProblem(
-        f"{key} needs compute capability 8.0 (Ampere) or newer, which {shown} does not have; use {replacement}.",
-        replacement,
-    )
+        text = f"fp16 runs at 1/64 of the speed of float32 on {shown}; leave it out there."
+        return PrecisionProblem(text, "fp16: false", is_error=False)
+    suggestion = "fp16: true" if key in ("bf16", "pure_bf16") else f"{key}: false"
+    text = f"{key} needs compute capability 8.0 (Ampere) or newer, which {shown} does not have; use {suggestion}."
+    # With `auto` the run may still be given one of the others.
+    return PrecisionProblem(text, suggestion, is_error=isinstance(gpus, list) or len(lacking) == len(chosen))
 
 
 def _can(key: str, capability: Capability) -> bool:
@@ -55,9 +54,8 @@ def _can(key: str, capability: Capability) -> bool:
 def _problem_on_cpu(key: str) -> PrecisionProblem | None:
     if key in ("bf16", "pure_bf16"):
         return None
-    return PrecisionProblem(
-        f"{key} needs a GPU, and this run has none; use bf16: true, or leave it out.", "bf16: true"
-    )
+    suggestion = "bf16: true" if key == "fp16" else f"{key}: false"
+    return PrecisionProblem(f"{key} needs a GPU, and this run has none; use {suggestion}.", suggestion)
 
 
 def _chosen_capabilities(gpus: int | str | list[int | str]) -> list[tuple[str, Capability]]:

@@ -31,7 +31,8 @@ class GpuProcess(NamedTuple):
 class Gpu(NamedTuple):
     """One GPU at one moment; a value that could not be read is None, and ``errors`` says why."""
 
-    index: int
+    # Hides tuple.index(), which nobody calls on a GPU; a dataclass would cost `fttui check` 11 ms.
+    index: int  # type: ignore[assignment]
     uuid: str | None
     name: str
     utilization_percent: int | None
@@ -93,7 +94,7 @@ def _open_nvml() -> tuple[Any, str | None]:
             ctypes.CDLL(LIBRARY)
         except OSError:
             return None, f"{NO_GPU}: the driver's library {LIBRARY} is not installed."
-        import pynvml
+        import pynvml  # type: ignore[import-untyped]
 
         try:
             pynvml.nvmlInit()

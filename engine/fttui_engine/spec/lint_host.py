@@ -66,7 +66,8 @@ def check_precision(case: "Lint") -> None:
     for key in wanted:
         problem = precision_problem(key, None if on_cpu else case.values["run.gpus"])
         if problem is not None:
-            case.error(key, problem.text, found="true", allowed="false here", suggestion=problem.suggestion)
+            report = case.error if problem.is_error else case.warn
+            report(key, problem.text, found="true", allowed="false here", suggestion=problem.suggestion)
 
 
 def _is_program(python: str) -> bool:
