@@ -10,12 +10,21 @@ and is never upgraded while it lives. What it promises:
 - While anything is left to do there is a supervisor: one that dies is followed by another.
 """
 
-import ctypes
 import os
+import sys
+
+if __name__ == "__main__":
+    # The very first thing: what whoever called waits for is this parent, which has imported nothing yet (8 ms of CPU
+    # instead of 35) and leaves as soon as the child is in charge. The child's parent is then init, not a screen.
+    READY_READ, READY_WRITE = os.pipe()
+    if os.fork():
+        os.close(READY_WRITE)
+        os._exit(0 if os.read(READY_READ, 1) == b"r" else 1)
+
+import ctypes
 import select
 import signal
 import socket
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -267,18 +276,14 @@ def _detach(ready_write: int) -> None:
 
 
 def main() -> int:
-    """Fork the keeper and wait until it is in charge, so that whoever called can let go of the lock."""
+    """Take charge, tell whoever waits, and serve until the run has ended."""
     run = Run(Path(sys.argv[1]))
     first_attempt = int(sys.argv[3]) if sys.argv[2] == "start" else None
-    ready_read, ready_write = os.pipe()
-    if os.fork():
-        os.close(ready_write)
-        return 0 if os.read(ready_read, 1) == b"r" else 1
-    _detach(ready_write)
+    _detach(READY_WRITE)
     keeper = Keeper(run)
     keeper.take_charge(first_attempt)
-    os.write(ready_write, b"r")
-    os.close(ready_write)
+    os.write(READY_WRITE, b"r")
+    os.close(READY_WRITE)
     keeper.serve()
     return 0
 
