@@ -1,0 +1,48 @@
+# make demo   environment, install, and a first run on the screens
+# make test   everything that CI runs (make check is the same)
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOURCES := pyproject.toml constraints.txt $(shell find engine tui profiles -type f -not -path '*/__pycache__/*')
+
+.PHONY: demo test check lint types layers pytest install develop clean
+
+demo: $(VENV)/installed
+	$(BIN)/fttui demo
+
+test check: lint types layers pytest
+
+install: $(VENV)/installed
+
+develop: $(VENV)/developed
+
+lint: $(VENV)/developed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/developed
+	$(BIN)/mypy
+
+layers: $(VENV)/developed
+	$(BIN)/lint-imports
+
+pytest: $(VENV)/developed
+	sh tests/system-packages
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fttui needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# The package itself is installed for real, not as a link to the sources: what is run and tested is what a user gets.
+$(VENV)/installed: $(VENV)/bin/python $(SOURCES)
+	$(PIP) '.[train]'
+	touch $@
+
+$(VENV)/developed: $(VENV)/bin/python $(SOURCES)
+	$(PIP) '.[train,dev]'
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info
