@@ -21,7 +21,7 @@ class PrecisionProblem(NamedTuple):
     is_error: bool = True
 
 
-def precision_problem(key: str, gpus: int | str | list[int | str] | None) -> PrecisionProblem | None:
+def precision_problem(key: str, gpus: int | str | list[int] | None) -> PrecisionProblem | None:
     """What is wrong with switching ``key`` on for these GPUs (as in ``run.gpus``); None for gpus means the CPU."""
     if gpus is None:
         return _problem_on_cpu(key)
@@ -52,18 +52,22 @@ def _can(key: str, capability: Capability) -> bool:
 
 
 def _problem_on_cpu(key: str) -> PrecisionProblem | None:
-    if key in ("bf16", "pure_bf16"):
-        return None
-    suggestion = "bf16: true" if key == "fp16" else f"{key}: false"
-    return PrecisionProblem(f"{key} needs a GPU, and this run has none; use {suggestion}.", suggestion)
+    match key:
+        case "fp16":
+            return PrecisionProblem("fp16 needs a GPU, and this run has none; use bf16: true.", "bf16: true")
+        case "tf32":
+            text = "tf32 has no effect, because this run has no GPU."
+            return PrecisionProblem(text, "tf32: false", is_error=False)
+        case _:
+            # torch computes bfloat16 on every CPU, slowly on those without instructions for it.
+            return None
 
 
-def _chosen_capabilities(gpus: int | str | list[int | str]) -> list[tuple[str, Capability]]:
+def _chosen_capabilities(gpus: int | str | list[int]) -> list[tuple[str, Capability]]:
     from fttui_engine.hardware.gpus import read_gpus
 
     return [
         (f"GPU {gpu.index} ({gpu.name})", gpu.compute_capability)
         for gpu in read_gpus().gpus
-        if gpu.compute_capability is not None
-        and (not isinstance(gpus, list) or gpu.index in gpus or gpu.uuid in gpus)
+        if gpu.compute_capability is not None and (not isinstance(gpus, list) or gpu.index in gpus)
     ]

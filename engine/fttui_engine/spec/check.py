@@ -81,5 +81,5 @@ def _free_memory(resolved: Resolved) -> list[dict[str, Any]]:
         for gpu in read_gpus().gpus
         if gpu.memory_total_bytes is not None
         and gpu.memory_used_bytes is not None
-        and (not isinstance(wanted, tuple) or gpu.index in wanted or gpu.uuid in wanted)
+        and (not isinstance(wanted, tuple) or gpu.index in wanted)
     ]

@@ -115,7 +115,7 @@ IGNORED = (
         "it changes speed and memory, not the result",
     ),
     KnownKeys(
-        "use_reentrant_gc gradient_checkpointing_kwargs low_cpu_mem_usage use_fast_tokenizer "
+        "use_reentrant_gc gradient_checkpointing_kwargs activation_checkpointing_kwargs low_cpu_mem_usage use_fast_tokenizer "
         "use_cache use_kv_cache upcast_lmhead_output torch_empty_cache_steps bf16_full_eval "
         "fp16_full_eval",
         "fttui chooses it; the loss is the same",

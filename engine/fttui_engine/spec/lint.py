@@ -35,8 +35,9 @@ class Lint:
 
 def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], findings: Findings) -> None:
     """Add what the combination of values, the files and this host say about the configuration."""
-    from fttui_engine.spec.lint_files import check_data, check_model, check_output
-    from fttui_engine.spec.lint_host import check_precision, check_python
+    from fttui_engine.spec.lint_data import check_data
+    from fttui_engine.spec.lint_files import check_model, check_output
+    from fttui_engine.spec.lint_host import check_devices, check_python
 
     case = Lint(values, places, faulty, findings)
     _check_run(case)
@@ -45,11 +46,11 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     _check_scale(case)
     _check_batching(case)
     _check_evaluation(case)
-    _check_adapter(case)
+    _check_model_use(case)
     check_model(case)
     check_data(case)
     check_output(case)
-    check_precision(case)
+    check_devices(case)
     check_python(case)
 
 
@@ -177,7 +178,11 @@ def _check_evaluation(case: Lint) -> None:
         case.error("mask_history", "mask_history and train_on_prompt exclude each other.", found="true")
 
 
-def _check_adapter(case: Lint) -> None:
+def _check_model_use(case: Lint) -> None:
+    if case.values["trust_remote_code"]:
+        case.warn(
+            "trust_remote_code", "trust_remote_code: true runs Python code that comes with the model, as you."
+        )
     if case.values["finetuning_type"] == "lora":
         return
     written = [name for name in case.places if name.startswith(("lora_", "use_rslora", "additional_target"))]

@@ -1,27 +1,17 @@
-"""Checks of the files that a configuration names: model, data, output folder."""
+"""Checks of the model and the output folder that a configuration names."""
 
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fttui_engine.spec.findings import nearest
-from fttui_engine.spec.paths import (
-    DATASET_INFO,
-    DATASET_SUFFIXES,
-    DEMO_DATASET,
-    DEMO_MODEL,
-    DEMO_PREFIX,
-    listed_datasets,
-    looks_local,
-)
+from fttui_engine.spec.paths import DEMO_MODEL, DEMO_PREFIX, looks_local
 
 if TYPE_CHECKING:
     from fttui_engine.spec.lint import Lint
 
 # Folders with more files than this are not searched for a similar name.
 SEARCHED_FILES = 2000
-# So much of a data file is looked at; the worker reads the rest and names the row.
-HEAD_BYTES = 64 * 1024
 
 
 def check_model(case: "Lint") -> None:
@@ -58,7 +48,7 @@ def check_model(case: "Lint") -> None:
         suggestion = similar_path(model)
         case.error(
             key,
-            f"There is no model at {model}." + _did_you_mean(suggestion),
+            f"There is no model at {model}." + did_you_mean(suggestion),
             found=model,
             allowed="an existing folder",
             suggestion=suggestion,
@@ -69,19 +59,6 @@ def check_model(case: "Lint") -> None:
             f"{model} is not in the local Hugging Face cache and cannot be looked up offline; the run downloads it if it can.",
             found=model,
         )
-
-
-def check_data(case: "Lint") -> None:
-    """Every dataset is there and begins like what it claims to be."""
-    if "dataset" not in case.values and "dataset" not in case.faulty:
-        case.error(
-            "dataset",
-            f"dataset is missing: what is the model to learn? A file, a name of {DATASET_INFO}, or {DEMO_DATASET}.",
-            allowed="files, names, or demo:instructions",
-        )
-    for key in ("dataset", "eval_dataset"):
-        for entry in case.values.get(key, ()):
-            _check_dataset(case, key, entry)
 
 
 def check_output(case: "Lint") -> None:
@@ -126,7 +103,8 @@ def similar_path(path: str) -> str | None:
     return str(wanted.with_name(similar)) if similar else None
 
 
-def _did_you_mean(suggestion: str | None) -> str:
+def did_you_mean(suggestion: str | None) -> str:
+    """The question that ends a message, if there is something to suggest."""
     return f" Did you mean {suggestion}?" if suggestion else ""
 
 
@@ -137,9 +115,14 @@ def _check_model_folder(case: "Lint", model: str) -> None:
     except OSError as error:
         case.error(key, f"{model} cannot be read: {error.strerror}.", found=model)
         return
-    if "config.json" in names or any(name.lower().endswith(".gguf") for name in names):
+    if "config.json" in names:
         return
-    if "adapter_config.json" in names:
+    ggufs = sorted(name for name in names if name.lower().endswith(".gguf"))
+    if len(ggufs) == 1:
+        return
+    if ggufs:
+        text = f"{model} holds several GGUF files ({', '.join(ggufs[:5])}); name one of them."
+    elif "adapter_config.json" in names:
         text = f"{model} holds an adapter, not a model; give the model that it was trained on."
     else:
         text = f"{model} has no config.json, so it is not a model folder."
@@ -160,150 +143,3 @@ def _is_in_hub_cache(model: str, cache_dir: str | None) -> bool:
     home = Path(environment.get("HF_HOME") or caches / "huggingface")
     cache = Path(cache_dir or environment.get("HF_HUB_CACHE") or home / "hub")
     return Path(cache, "models--" + model.replace("/", "--"), "snapshots").is_dir()
-
-
-def _check_dataset(case: "Lint", key: str, entry: str) -> None:
-    if entry.startswith(DEMO_PREFIX):
-        if entry != DEMO_DATASET:
-            case.error(
-                key,
-                f"There is no dataset {entry!r}; the demo's is {DEMO_DATASET}.",
-                found=entry,
-                allowed=DEMO_DATASET,
-                suggestion=DEMO_DATASET,
-            )
-    elif entry.startswith("/"):
-        _check_data_file(case, key, entry)
-    else:
-        _check_listed(case, key, entry)
-
-
-def _check_listed(case: "Lint", key: str, entry: str) -> None:
-    dataset_dir = case.values["dataset_dir"]
-    info = Path(dataset_dir, DATASET_INFO)
-    listed = listed_datasets(dataset_dir)
-    if listed is None:
-        problem = "is not a JSON object" if info.is_file() else "does not exist"
-        suggestion = similar_path(entry)
-        case.error(
-            key,
-            f"{entry!r} is no file, and {info}, where names of datasets are looked up, {problem}."
-            + _did_you_mean(suggestion),
-            found=entry,
-            allowed="a file, or a name of dataset_info.json",
-            suggestion=suggestion,
-        )
-    elif entry not in listed:
-        suggestion = nearest(entry, list(listed))
-        case.error(
-            key,
-            f"{entry!r} is neither a file nor a name in {info}." + _did_you_mean(suggestion),
-            found=entry,
-            allowed="a file, or a name of dataset_info.json",
-            suggestion=suggestion,
-        )
-    elif not isinstance(description := listed[entry], dict) or not isinstance(
-        description.get("file_name"), str
-    ):
-        case.error(
-            key,
-            f"{entry!r} in {info} has no file_name; datasets on a hub need a later release of fttui, so download it and name the file.",
-            found=entry,
-            allowed="an entry with file_name",
-        )
-    elif description.get("ranking"):
-        case.error(
-            key,
-            f"{entry!r} in {info} holds preference pairs (ranking), which stage: sft cannot learn from.",
-            found=entry,
-        )
-    else:
-        _check_data_file(case, key, str(Path(dataset_dir, description["file_name"])))
-
-
-def _check_data_file(case: "Lint", key: str, path: str) -> None:
-    suffix = Path(path).suffix.lower()
-    if Path(path).is_dir():
-        case.error(key, f"{path} is a folder; name the files in it.", found=path, allowed="files")
-    elif not Path(path).is_file():
-        suggestion = similar_path(path)
-        case.error(
-            key,
-            f"There is no file {path}." + _did_you_mean(suggestion),
-            found=path,
-            allowed="an existing file",
-            suggestion=suggestion,
-        )
-    elif suffix not in DATASET_SUFFIXES:
-        case.error(
-            key,
-            f"{path} is not in a format that fttui reads.",
-            found=suffix or "no suffix",
-            allowed="one of " + ", ".join(DATASET_SUFFIXES),
-        )
-    elif problem := _problem_at_the_top(path, suffix):
-        case.error(key, problem, found=path, allowed=f"a {suffix[1:].upper()} file with examples")
-
-
-def _problem_at_the_top(path: str, suffix: str) -> str | None:
-    """What is wrong with the beginning of a data file, in a sentence; None if nothing is."""
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            is_whole = len(head) < HEAD_BYTES
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror}."
-    if not head.strip():
-        return f"{path} is empty."
-    if suffix == ".parquet":
-        return None if head.startswith(b"PAR1") else f"{path} is not a Parquet file."
-    if not is_whole:
-        # A character may be cut in half at the end of what was read.
-        head = head[: head.rfind(b"\n")] if b"\n" in head else head[:-4]
-    try:
-        text = head.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return f"{path}:{head.count(10, 0, error.start) + 1}: This is not UTF-8 text."
-    if suffix == ".csv":
-        return None if "\n" in text.strip() else f"{path} has no rows under its head line."
-    if suffix == ".jsonl":
-        return _problem_in_json_lines(path, text, is_whole)
-    return _problem_in_json(path, text, is_whole)
-
-
-def _problem_in_json_lines(path: str, text: str, is_whole: bool) -> str | None:
-    import json
-
-    lines = text.splitlines()
-    if text.lstrip().startswith("["):
-        return f"{path}:1: This is one JSON list, not one object per line; name the file .json."
-    for number, line in enumerate(lines, 1):
-        # A single line longer than what was read cannot be judged.
-        if not line.strip() or (len(lines) == 1 and not is_whole):
-            continue
-        try:
-            if not isinstance(json.loads(line), dict):
-                return f"{path}:{number}: Each line must be a JSON object in braces."
-        except (ValueError, RecursionError) as error:
-            return f"{path}:{number}: This line is not JSON: {getattr(error, 'msg', 'nested too deep')}."
-    return None
-
-
-def _problem_in_json(path: str, text: str, is_whole: bool) -> str | None:
-    import json
-
-    if text.lstrip()[0] != "[":
-        advice = "; one object per line belongs into a .jsonl file" if text.lstrip()[0] == "{" else ""
-        return f"{path}: A JSON dataset is a list of objects, beginning with '['{advice}."
-    if not is_whole:
-        return None
-    try:
-        examples = json.loads(text)
-    except RecursionError:
-        return f"{path}: The JSON is nested too deep."
-    except ValueError as error:
-        line = getattr(error, "lineno", 1)
-        return f"{path}:{line}: This is not JSON: {getattr(error, 'msg', error)}."
-    if not examples or not isinstance(examples[0], dict):
-        return f"{path} holds no list of objects."
-    return None

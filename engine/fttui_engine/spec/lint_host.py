@@ -55,19 +55,45 @@ def check_python(case: "Lint") -> None:
         )
 
 
-def check_precision(case: "Lint") -> None:
-    """The device can compute in the precision that was asked for."""
+def check_devices(case: "Lint") -> None:
+    """The GPUs that were asked for exist, and can compute in the precision that was asked for."""
     wanted = [key for key in PRECISION_KEYS if case.values.get(key)]
+    gpus = case.values["run.gpus"]
+    if gpus not in ("auto", "none") and (problem := _missing_gpus(gpus)) is not None:
+        case.error("run.gpus", problem, found=str(gpus), suggestion="auto")
+        return
     if not wanted:
         return
+    # The hardware is asked for as late as this because loading NVML's binding takes 30 ms.
     from fttui_engine.hardware.capability import precision_problem
 
-    on_cpu = case.values["use_cpu"] or case.values["run.gpus"] == "none"
     for key in wanted:
-        problem = precision_problem(key, None if on_cpu else case.values["run.gpus"])
-        if problem is not None:
-            report = case.error if problem.is_error else case.warn
-            report(key, problem.text, found="true", allowed="false here", suggestion=problem.suggestion)
+        fault = precision_problem(key, None if case.values["use_cpu"] or gpus == "none" else gpus)
+        if fault is not None:
+            report = case.error if fault.is_error else case.warn
+            report(key, fault.text, found="true", suggestion=fault.suggestion)
+
+
+def _missing_gpus(gpus: int | list[int]) -> str | None:
+    """Why this host does not have these GPUs, in a sentence; None if it does."""
+    from fttui_engine.hardware.gpus import read_gpus
+
+    report = read_gpus()
+    if not report.gpus:
+        return (
+            f"run.gpus asks for GPUs. {report.error} Use gpus: auto to train on the CPU then, or gpus: none."
+        )
+    known = [gpu.index for gpu in report.gpus]
+    if isinstance(gpus, int):
+        return (
+            None
+            if gpus <= len(known)
+            else f"run.gpus asks for {gpus} GPUs, but this machine has {len(known)}."
+        )
+    missing = [gpu for gpu in gpus if gpu not in known]
+    if not missing:
+        return None
+    return f"run.gpus names GPU {missing[0]}, but this machine has {', '.join(map(str, known))}."
 
 
 def _is_program(python: str) -> bool:

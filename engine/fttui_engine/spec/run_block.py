@@ -21,7 +21,7 @@ class RunOptions(NamedTuple):
     """The ``run:`` block: what concerns the run and not the training."""
 
     name: str | None = None
-    gpus: int | str | tuple[int | str, ...] = "auto"
+    gpus: int | str | tuple[int, ...] = "auto"
     processes: int | None = None
     strategy: str = "auto"
     nodes: int | tuple[str, ...] = 1
@@ -69,7 +69,7 @@ def _refuse(node: Node, allowed: str, suggestion: str | None = None) -> NoReturn
     raise MismatchError(text_of(node), allowed, suggestion)
 
 
-def _gpus(key: Key, node: Node) -> int | str | list[int | str]:
+def _gpus(key: Key, node: Node) -> int | str | list[int]:
     if isinstance(node, Items):
         words = [plain_text(key, item).strip() for item in node.items]
     else:
@@ -79,16 +79,14 @@ def _gpus(key: Key, node: Node) -> int | str | list[int | str]:
         if text == "0":
             # One reader takes it for "no GPU", another for "GPU 0".
             raise MismatchError("'0'", ALLOWED_GPUS, "none, or [0] for the first GPU")
-        if "," not in text and not text.startswith("GPU-"):
-            if not _is_index(text):
-                _refuse(node, ALLOWED_GPUS)
+        if _is_index(text):
             return int(text)
-        words = [word.strip() for word in text.split(",") if word.strip()]
-    gpus: list[int | str] = [int(word) if _is_index(word) else word for word in words]
-    if any(isinstance(gpu, str) and not gpu.startswith("GPU-") for gpu in gpus):
-        raise MismatchError(quoted(", ".join(words)), ALLOWED_GPUS)
-    if not gpus or len(set(gpus)) != len(gpus):
-        raise MismatchError(quoted(", ".join(words)), ALLOWED_GPUS + ", each GPU once")
+        words = [word.strip() for word in text.split(",") if word.strip()] if "," in text else [text]
+    if not words or not all(map(_is_index, words)):
+        _refuse(node, ALLOWED_GPUS)
+    gpus = [int(word) for word in words]
+    if len(set(gpus)) != len(gpus):
+        _refuse(node, ALLOWED_GPUS + ", each GPU once")
     return gpus
 
 
