@@ -61,7 +61,7 @@ class Actions:
         """Ask a run to save and stop, or kill it."""
         from fttui_engine.launch import verbs
 
-        self.do(run_id, lambda run: Done(verbs.stop(run, now=now).message))
+        self.do(run_id, lambda run: Done(f"{run.id}: {verbs.stop(run, now=now).message}"))
 
     def resume(self, run_id: str) -> None:
         """Go on from the newest whole checkpoint."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from fttui_engine.runs.home import state_home
 from fttui_engine.runs.logs import one_line
@@ -21,7 +21,7 @@ from fttui.screens.run_screen import CockpitScreen
 from fttui.snapshot import Snapshot, in_order, placeholder
 
 if TYPE_CHECKING:
-    from fttui_engine.spec.load import Resolved
+    from fttui_engine.spec.resolved import Resolved
     from textual.message import Message
 
 Severity = Literal["information", "warning", "error"]
@@ -44,7 +44,7 @@ class Cockpit(App[None]):
     CSS_PATH = "cockpit.tcss"
     TITLE = "fttui"
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
         (0, "-small"),
         (110, "-medium"),
         (180, "-wide"),

@@ -5,7 +5,6 @@ They are daemon threads of their own and not Textual workers, which a program wa
 call for tens of seconds; the runs must stay on the screen meanwhile.
 """
 
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable
@@ -168,8 +167,8 @@ class Collector:
 
         while not self._closed.wait(POLL_SECONDS if self._hardware.host else 0):
             # The host comes first: initialising the GPU driver can take half a minute.
-            before = self._hardware
-            self._hardware = replace(before, host=read_host(), disk_free_bytes=_disk_free(self._home))
+            before, host = self._hardware, read_host()
+            self._hardware = replace(before, host=host, disk_free_bytes=host.disk_free_bytes(self._home))
             self._hardware = replace(self._hardware, gpus=read_gpus(), read_at=time.time())
 
     def _adopt(self, on_trouble: Callable[[str], object]) -> None:
@@ -185,18 +184,6 @@ class Collector:
                     on_trouble(f"{error.message}. {error.hint}")
             self._woken.set()
             self._closed.wait(ADOPTION_SECONDS)
-
-
-def _disk_free(folder: Path) -> int | None:
-    """Return the space left where runs are kept; the folder itself is made by the first run."""
-    for existing in (folder, *folder.parents):
-        try:
-            return shutil.disk_usage(existing).free
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return None
-    return None
 
 
 def _size(path: Path) -> int:

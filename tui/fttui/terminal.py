@@ -8,7 +8,6 @@ import contextlib
 import os
 import select
 import signal
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -30,15 +29,6 @@ def prepare_environment() -> None:
     if os.environ.get("STY") and os.environ.get("TERM", "").startswith("screen"):
         # GNU screen misreads 24-bit colours, but inherits the variable that promises them.
         os.environ.pop("COLORTERM", None)
-
-
-def can_draw() -> bool:
-    """Whether there is a terminal on which screens can be drawn; Textual reads stdin and draws on stderr."""
-    return os.environ.get("TERM", "dumb") != "dumb" and sys.__stdin__ is not None and _both_are_terminals()
-
-
-def _both_are_terminals() -> bool:
-    return all(stream is not None and stream.isatty() for stream in (sys.__stdin__, sys.__stderr__))
 
 
 def lacks_braille() -> bool:

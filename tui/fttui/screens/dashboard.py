@@ -9,10 +9,11 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 
 from fttui.keys import bindings
-from fttui.screens.run_detail import curve_of, event_lines
+from fttui.screens.run_detail import curve_of, speaks
 from fttui.screens.run_screen import RunScreen
 from fttui.snapshot import Snapshot
 from fttui.terminal import lacks_braille
+from fttui.widgets.event_list import EventList
 from fttui.widgets.facts import Facts
 from fttui.widgets.gpu_panel import GpuPanel, wanted_height
 from fttui.widgets.header import HeaderLine
@@ -20,7 +21,6 @@ from fttui.widgets.key_line import KeyLine
 from fttui.widgets.log_tail import LogTail
 from fttui.widgets.loss_chart import LossChart
 from fttui.widgets.run_table import ROWS_TITLE, RunTable
-from fttui.widgets.text_list import TextList
 
 WIDE = 180
 """From this width on, the selected run stands beside the table instead of below it."""
@@ -43,9 +43,9 @@ def heights(width: int, height: int, gpus_wanted: int, runs: int) -> Heights:
     body = max(4, height - 2 - gpus)
     if width >= WIDE:
         return Heights(gpus, body - 8, max(7, body * 45 // 100), 8)
-    curve = max(5, body * 45 // 100)
+    curve = max(5, body * 42 // 100)
     events = 6 if height >= TALL else 0
-    log = max(3, body * 22 // 100)
+    log = max(4, body * 22 // 100)
     return Heights(gpus, max(3, min(runs + ROWS_TITLE, body - curve - events - log)), curve, events)
 
 
@@ -66,7 +66,7 @@ class Dashboard(RunScreen):
         with Vertical(id="body"):
             with Vertical(id="left"):
                 yield RunTable(id="runs")
-                yield TextList("Events", id="events", empty="Nothing has happened yet.")
+                yield EventList(id="events")
             with Vertical(id="right"):
                 with Horizontal(id="curve"):
                     yield LossChart(id="chart", ascii_only=lacks_braille())
@@ -85,7 +85,7 @@ class Dashboard(RunScreen):
         self.query_one(LossChart).show(curve_of(run, detail))
         self.query_one(Facts).show(run, detail, snapshot.taken_at)
         self.query_one(LogTail).show(detail, run.id if run else "")
-        self.query_one("#events", TextList).show(event_lines(detail))
+        self.query_one(EventList).show(detail.events if detail else ())
         self.query_one(KeyLine).show(self.idle_keys())
 
     def redraw_header(self) -> None:
@@ -95,9 +95,7 @@ class Dashboard(RunScreen):
     def _arrange(self, snapshot: Snapshot) -> None:
         width, height = self.app.size
         wanted = heights(width, height, wanted_height(snapshot.hardware, width), len(snapshot.runs))
-        run = self.run_shown
-        # A sentence about what went wrong needs more room than numbers do.
-        self.query_one(Facts).set_class(bool(run and run.exit and not run.state.is_live), "-spoken")
+        self.query_one(Facts).set_class(speaks(self.run_shown), "-spoken")
         if wanted == self._heights:
             return
         self._heights = wanted

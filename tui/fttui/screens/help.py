@@ -12,7 +12,7 @@ from fttui.lines import Line, Span, fit, line, wrap
 from fttui.widgets.run_table import GLYPHS
 from fttui.widgets.text_list import TextList
 
-KEY_WIDTH = 22
+KEY_WIDTH = 16
 EXPLANATION = (
     "Runs do not belong to this program: closing it, the terminal or the connection never touches them. "
     "Open fttui again at any time, from anywhere, and they are here."
@@ -32,7 +32,7 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the list."""
-        with Vertical(classes="dialog") as box:
+        with Vertical(classes="dialog reference") as box:
             box.styles.height = len(self._lines) + 3
             yield TextList("Keys", id="help")
 

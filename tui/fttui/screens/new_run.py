@@ -21,7 +21,7 @@ from fttui.widgets.line_panel import LinePanel
 from fttui.widgets.verdict import Verdict
 
 if TYPE_CHECKING:
-    from fttui_engine.spec.load import Resolved
+    from fttui_engine.spec.resolved import Resolved
 
     from fttui.cockpit import Cockpit
 

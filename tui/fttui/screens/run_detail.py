@@ -1,6 +1,5 @@
 """One run in full: its curve, facts, events, checkpoints and log."""
 
-import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -16,6 +15,7 @@ from fttui.lines import Line, Span, fit_right, line, spread
 from fttui.screens.run_screen import RunScreen
 from fttui.snapshot import RunDetail, Snapshot
 from fttui.terminal import lacks_braille
+from fttui.widgets.event_list import EventList
 from fttui.widgets.facts import Facts
 from fttui.widgets.key_line import KeyLine
 from fttui.widgets.line_panel import LinePanel
@@ -23,6 +23,8 @@ from fttui.widgets.log_tail import LogTail
 from fttui.widgets.loss_chart import LossChart, LossCurve
 from fttui.widgets.run_table import GLYPHS
 from fttui.widgets.text_list import TextList
+
+FEW_WORDS = 60
 
 
 class RunTitle(LinePanel):
@@ -69,7 +71,7 @@ class RunView(RunScreen):
             yield LossChart(id="chart", ascii_only=lacks_braille())
             yield Facts(id="facts")
         with Horizontal(id="run-lists"):
-            yield TextList("Events", id="events", empty="Nothing has happened yet.")
+            yield EventList(id="events")
             yield TextList("Checkpoints", id="checkpoints", empty="None yet.")
         yield LogTail(id="log")
         yield KeyLine("run")
@@ -84,9 +86,9 @@ class RunView(RunScreen):
         self.query_one(RunTitle).show(run)
         self.query_one(LossChart).show(curve_of(run, detail))
         facts = self.query_one(Facts)
-        facts.set_class(bool(run.exit and not run.state.is_live), "-spoken")
+        facts.set_class(speaks(run), "-spoken")
         facts.show(run, detail, snapshot.taken_at)
-        self.query_one("#events", TextList).show(event_lines(detail))
+        self.query_one(EventList).show(detail.events if detail else ())
         self.query_one("#checkpoints", TextList).show(checkpoint_lines(run, snapshot.taken_at))
         self.query_one(LogTail).show(detail, f"attempt {max(1, run.attempt)}")
         self.query_one(KeyLine).show(self.idle_keys())
@@ -112,15 +114,11 @@ def curve_of(run: RunSummary | None, detail: RunDetail | None) -> LossCurve:
     return LossCurve(f"Loss  {run.id}", absent=absent)
 
 
-def event_lines(detail: RunDetail | None) -> list[Line]:
-    """Return what happened to a run, one line each, with the time of day."""
-    return [
-        line(
-            Span(f" {time.strftime('%H:%M:%S', time.localtime(each.time))} ", "dim"),
-            each.message or each.event,
-        )
-        for each in (detail.events if detail else ())
-    ]
+def speaks(run: RunSummary | None) -> bool:
+    """Whether the facts of a run hold whole sentences, which need more room than numbers do."""
+    if run is None or run.exit is None or run.state.is_live:
+        return False
+    return len(run.exit.message) + len(run.exit.advice) > FEW_WORDS
 
 
 def checkpoint_lines(run: RunSummary, now: float) -> list[Line]:

@@ -44,7 +44,7 @@ def shown_span(last_step: int, max_steps: int | None) -> int:
 
 
 def nice_axes(points: Sequence[Point], max_steps: int | None, ticks: int) -> Axes:
-    """Choose axes with round numbers at the ends; values that are no numbers do not count."""
+    """Choose axes that end on round numbers; values that are no numbers do not count."""
     finite = [value for _, value in points if math.isfinite(value)]
     last_step = points[-1][0] if points else 0
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
@@ -52,9 +52,10 @@ def nice_axes(points: Sequence[Point], max_steps: int | None, ticks: int) -> Axe
         margin = abs(high) * 0.1 or 1.0
         low, high = low - margin, high + margin
     tick = nice_tick((high - low) / max(1, ticks))
-    return Axes(
-        shown_span(last_step, max_steps), math.floor(low / tick) * tick, math.ceil(high / tick) * tick, tick
-    )
+    # Half ticks at the ends: whole ones would leave up to a third of a low chart empty.
+    half = tick / 2
+    span = shown_span(last_step, max_steps)
+    return Axes(span, math.floor(low / half) * half, math.ceil(high / half) * half, tick)
 
 
 def nice_tick(rough: float) -> float:

@@ -50,11 +50,7 @@ def _urgent(run: RunSummary, now: float, width: int) -> list[Line]:
     lines: list[Line] = []
     if run.state is State.STOPPING and run.stop_deadline:
         left = run.stop_deadline - now
-        text = (
-            f"saves and stops; killed in {figures.duration(left)} if it has not"
-            if left > 0
-            else "being killed"
-        )
+        text = f"killed in {figures.duration(left)} if not saved" if left > 0 else "being killed"
         lines += wrap(text, width, "warn")
     if run.exit and not run.state.is_live and run.state is not State.FINISHED:
         lines += wrap(run.exit.message, width, "bad" if run.state.is_failure else "plain")
@@ -71,11 +67,14 @@ def _numbers(run: RunSummary, detail: RunDetail | None, now: float, width: int) 
         ("eval", _evaluation(known)),
         ("lr", f"{figures.rate(known.learning_rate)}  grad {figures.loss(known.grad_norm)}"),
         ("tok/s", f"{figures.count(run.tokens_per_second)}  step {_step_time(run)}"),
-        ("eta", figures.duration(run.eta_seconds) if run.state.is_live else ""),
+        (
+            "eta",
+            figures.duration(run.eta_seconds) if run.state.is_live and run.eta_seconds is not None else "",
+        ),
         ("ckpt", _checkpoint(run, now)),
         ("seen", _seen(run, now)),
         ("mem", f"{figures.memory(known.gpu_memory_peak_bytes)} peak" if known.gpu_memory_peak_bytes else ""),
-        ("step", figures.steps(run.step, run.max_steps)),
+        ("step", figures.steps(run.step, run.max_steps) if run.step is not None else ""),
         ("tries", str(run.attempt) if run.attempt > 1 else ""),
         ("pid", str(run.pid) if run.pid else ""),
     ]

@@ -53,14 +53,8 @@ def hardware_lines(
         return [rule("GPUs", width), line(Span(" reading the hardware ...", "dim"))]
     report = hardware.gpus
     if report is None or not report.gpus:
-        reason = (
-            "asking the GPU driver ..." if report is None else one_line(report.error or "No GPU was found.")
-        )
-        return [
-            rule("Host", width),
-            host_line(hardware.host, hardware.disk_free_bytes),
-            line(Span(f" {reason}", "dim")),
-        ]
+        host = host_line(hardware.host, hardware.disk_free_bytes)
+        return [rule("Host", width), host, *_reason_lines(hardware, width)]
     old = now - hardware.read_at
     heading = rule(
         "GPUs", width, f"the driver has not answered for {figures.age(old)}" if old > STALE_SECONDS else ""

@@ -8,7 +8,7 @@ from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.states import State
 
 from fttui import figures
-from fttui.lines import Line, Role, Span, line, spread
+from fttui.lines import Line, Role, Span, line, spread, width_of
 from fttui.snapshot import Snapshot
 from fttui.widgets.line_panel import LinePanel
 
@@ -56,14 +56,17 @@ def header_line(snapshot: Snapshot | None, width: int, now: float) -> Line:
         left += [Span(f" {snapshot.problem} ", "bad")]
     if old > STALE_SECONDS:
         left += [Span(f" nothing new for {figures.age(old)} ", "bad")]
-    return spread(tuple(left), _right(snapshot, width, now), width)
+    room = width - width_of(left)
+    return spread(tuple(left), _right(snapshot, room, now), width)
 
 
-def _right(snapshot: Snapshot, width: int, now: float) -> Line:
+def _right(snapshot: Snapshot, room: int, now: float) -> Line:
+    """Return as much of disk, load and clock as the left side leaves room for; the clock goes last."""
     host = snapshot.hardware.host
-    clock = time.strftime("%H:%M", time.localtime(now))
-    if host is None:
-        return line(Span(f"{clock} ", "dim"))
-    free = f"{figures.memory(snapshot.hardware.disk_free_bytes)} free"
-    load = f"load {host.load_average[0]:.0f}" if width >= 70 else ""
-    return line(Span("  ".join(part for part in (free, load, clock) if part) + " ", "dim"))
+    parts = [time.strftime("%H:%M", time.localtime(now))]
+    if host is not None:
+        free = f"{figures.memory(snapshot.hardware.disk_free_bytes)} free"
+        parts += [free, f"load {host.load_average[0]:.0f}"]
+    while len(parts) > 1 and len("  ".join(parts)) + 2 > room:
+        parts.pop()
+    return line(Span("  ".join(reversed(parts)) + " ", "dim"))

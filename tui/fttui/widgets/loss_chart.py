@@ -1,5 +1,6 @@
 """The loss of the selected run over its steps."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ def chart_lines(curve: LossCurve, width: int, height: int, *, ascii_only: bool =
     edge = "|" if ascii_only else "│"
     body = [
         line(Span(f"{label} {edge}", "dim"), *row)
-        for label, row in zip(value_labels(axes, rows), cells, strict=True)
+        for label, row in zip(value_labels(axes, canvas), cells, strict=True)
     ]
     return [heading, *body, step_labels(axes, columns, width)]
 
@@ -85,14 +86,13 @@ def _marked(text: str, marks: dict[int, Span]) -> Line:
     return (*spans, Span(text[start:], "accent"))
 
 
-def value_labels(axes: Axes, rows: int) -> list[str]:
-    """Label the rows on which a round value falls; the ends always have one."""
-    labels = [" " * LABEL_WIDTH] * rows
-    ticks = round((axes.high - axes.low) / axes.tick)
-    for index in range(ticks + 1):
-        value = axes.high - index * axes.tick
-        row = round(index / ticks * (rows - 1))
-        labels[row] = fit_right(figures.loss(0.0 if abs(value) < axes.tick * 1e-6 else value), LABEL_WIDTH)
+def value_labels(axes: Axes, canvas: Canvas) -> list[str]:
+    """Label the rows on which a multiple of the tick falls."""
+    labels = [" " * LABEL_WIDTH] * canvas.height
+    first, last = math.ceil(axes.low / axes.tick - 1e-6), math.floor(axes.high / axes.tick + 1e-6)
+    for index in range(first, last + 1):
+        value = index * axes.tick
+        labels[canvas.row_of(value, axes) // 4] = fit_right(figures.loss(value), LABEL_WIDTH)
     return labels
 
 

@@ -22,7 +22,7 @@ GLYPHS: dict[State, tuple[str, Role]] = {
     State.INTERRUPTED: ("!", "bad"),
     State.PARKED: ("?", "warn"),
 }
-STATE_WIDTH = 13
+STATE_WIDTH = 14
 RUN_WIDTHS = (12, 40)
 ROWS_TITLE = 2
 

@@ -1,0 +1,117 @@
+"""The program in a real pseudo-terminal: what a person over SSH has, without the SSH."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pyte
+
+REPOSITORY = Path(__file__).parents[2]
+PROGRAM = "import sys; from fttui.app import run_app; sys.exit(run_app())"
+WAIT_SECONDS = 20.0
+
+
+class Terminal:
+    """A pty with the cockpit in it, as its controlling terminal unless told otherwise."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        size: tuple[int, int] = (80, 24),
+        ignore_hangup: bool = False,
+        controlling: bool = True,
+    ) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        self.screen = pyte.Screen(*size)
+        self._stream = pyte.ByteStream(self.screen)
+        self.received = b""
+
+        def prepare() -> None:
+            if ignore_hangup:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            if controlling:
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        environment = {
+            **os.environ,
+            "FTTUI_HOME": str(home),
+            "TERM": "xterm-256color",
+            "PYTHONPATH": f"{REPOSITORY / 'engine'}:{REPOSITORY / 'tui'}",
+        }
+        environment.pop("NO_COLOR", None)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=prepare,  # noqa: PLW1509 - runs before any thread of ours
+        )
+        os.close(slave)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.vanish()
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.screen.display)
+
+    def read(self, seconds: float) -> bytes:
+        """Take in what the program sends for so long, and return it."""
+        start, deadline = len(self.received), time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if not select.select([self.master], [], [], left)[0]:
+                break
+            try:
+                data = os.read(self.master, 65536)
+            except OSError:
+                break
+            self.received += data
+            with contextlib.suppress(Exception):  # pyte does not know every private mode that Textual sets
+                self._stream.feed(data)
+        return self.received[start:]
+
+    def sees(self, *texts: str) -> None:
+        """Wait until all texts are on the screen."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not all(text in self.text for text in texts):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited in vain for {texts}; the screen shows:\n{self.text}")
+            self.read(0.05)
+
+    def press(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def vanish(self) -> None:
+        """Close the other end, as sshd does when the connection is gone."""
+        if self.master >= 0:
+            os.close(self.master)
+            self.master = -1
+
+    def ends_within(self, seconds: float) -> int:
+        """Return the exit code; the CPU time used until then is in ``children``."""
+        return self.process.wait(timeout=seconds)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
