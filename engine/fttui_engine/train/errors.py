@@ -1,0 +1,43 @@
+"""What can go wrong in a worker in words that a user understands; each error knows its ``outcome.json`` kind."""
+
+from fttui_engine.errors import FttuiError
+
+
+class TrainError(FttuiError):
+    """Training cannot go on; ``kind`` is the class of failure in ``outcome.json``."""
+
+    kind = "error"
+
+
+class DataError(TrainError):
+    """A data set cannot be read or does not have the form it should have."""
+
+    kind = "data"
+
+
+class ModelError(TrainError):
+    """A model or its tokenizer cannot be loaded or used as asked."""
+
+    kind = "model"
+
+
+class CheckpointError(TrainError):
+    """The checkpoint to resume from cannot be used."""
+
+    kind = "checkpoint"
+
+
+class DiskFullError(TrainError):
+    """There is no room for the next checkpoint."""
+
+    kind = "disk_full"
+
+
+class LossNotFiniteError(TrainError):
+    """The loss became NaN or infinite; going on would only spoil the weights."""
+
+    kind = "nan"
+
+
+class StopRequestedError(Exception):
+    """Not a failure: a stop was asked for outside the training steps, where there is nothing to save."""

@@ -1,0 +1,156 @@
+"""The tokenizer, the base model and the adapter, from a folder, a GGUF file, a hub name or the embedded demo."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.demo import CHATML_TEMPLATE, DEMO_MODEL, demo_model_path
+from fttui_engine.train.errors import ModelError
+
+# LLaMA-Factory's names of attention kernels; auto is transformers' own choice, sdpa where the model has it.
+_ATTENTION = {"auto": None, "disabled": "eager", "sdpa": "sdpa", "fa2": "flash_attention_2"}
+
+
+class ModelSource(NamedTuple):
+    """Where a model is, in the words of ``from_pretrained``."""
+
+    name_or_path: str
+    arguments: dict[str, Any]
+
+
+def find_model(config: TrainingConfig) -> ModelSource:
+    """Return what ``model_name_or_path`` stands for."""
+    name = config.model_name_or_path
+    arguments: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
+    if name == DEMO_MODEL:
+        return ModelSource(str(demo_model_path()), arguments)
+    path = Path(name).expanduser()
+    if path.is_file():
+        if path.suffix.lower() != ".gguf":
+            raise ModelError(f"{path} is not a model", "give the folder of the model, or a .gguf file")
+        return ModelSource(str(path.parent), {**arguments, "gguf_file": path.name})
+    if path.is_dir():
+        return ModelSource(
+            str(path), arguments if (path / "config.json").is_file() else _gguf_in(path, arguments)
+        )
+    if path.is_absolute():
+        raise ModelError(f"there is no model {path}", "correct model_name_or_path")
+    hub = {"revision": config.model_revision, "cache_dir": config.cache_dir}
+    return ModelSource(name, arguments | {key: value for key, value in hub.items() if value is not None})
+
+
+def _gguf_in(folder: Path, arguments: dict[str, Any]) -> dict[str, Any]:
+    files = sorted(file.name for file in folder.glob("*.gguf"))
+    if not files:
+        raise ModelError(f"{folder} holds no model: it has no config.json", "correct model_name_or_path")
+    if len(files) > 1:
+        raise ModelError(
+            f"{folder} holds several models: {', '.join(files)}",
+            "name one of the files in model_name_or_path",
+        )
+    return {**arguments, "gguf_file": files[0]}
+
+
+def load_tokenizer(source: ModelSource, log: Callable[[str], None]) -> Any:
+    """Return the model's tokenizer, with a chat template and a padding token in any case."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **source.arguments)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _not_loaded("tokenizer", source, error) from error
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = CHATML_TEMPLATE
+        log(
+            "warning: the model has no chat template, so it is a base model; the ChatML template is used and "
+            "saved with the result"
+        )
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError("the tokenizer has neither a padding nor an end token", "choose another model")
+        # Padding is masked everywhere, so that any token will do.
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(config: TrainingConfig, source: ModelSource) -> Any:
+    """Return the base model in the precision that the run computes in, ready to be trained in full."""
+    from transformers import AutoModelForCausalLM
+
+    attention = _ATTENTION[config.flash_attn]
+    arguments = source.arguments | ({"attn_implementation": attention} if attention else {})
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source.name_or_path, dtype=weights_dtype(config), **arguments
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _not_loaded("model", source, error) from error
+    # transformers marks a model from a GGUF file as quantised and refuses to save it; its weights are plain by now.
+    if getattr(model, "hf_quantizer", None) is not None and "gguf_file" in source.arguments:
+        model.hf_quantizer = None
+        model.is_quantized = False
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+    # Training never reads the cache, and with it on, attention kernels may skip the padding mask.
+    model.config.use_cache = False
+    return model
+
+
+def weights_dtype(config: TrainingConfig) -> Any:
+    """Return the dtype of the base weights.
+
+    Weights that are trained stay in float32 beside bf16 or fp16 computation: an update of 1e-5 is lost in bfloat16,
+    which has 8 bits of mantissa. Frozen ones take the precision that is computed in, half the memory.
+    """
+    import torch
+
+    if config.pure_bf16:
+        return torch.bfloat16
+    if config.finetuning_type == "full":
+        return torch.float32
+    return torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
+
+
+def add_adapter(model: Any, config: TrainingConfig) -> Any:
+    """Return the model with its weights frozen and a new LoRA adapter; adapter weights are in float32."""
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    targets = list(config.lora_target)
+    lora = LoraConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules="all-linear" if targets == ["all"] else targets,
+        modules_to_save=list(config.additional_target) if config.additional_target else None,
+        use_rslora=config.use_rslora,
+    )
+    try:
+        model = get_peft_model(model, lora, autocast_adapter_dtype=not config.pure_bf16)
+    except ValueError as error:
+        raise ModelError(
+            f"the adapter does not fit the model: {error}", "correct lora_target or additional_target"
+        ) from error
+    return model
+
+
+def describe(model: Any) -> str:
+    """Return one line on the model: its kind, and how much of it is trained."""
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    total = sum(weight.numel() for weight in model.parameters())
+    return (
+        f"model: {model.config.model_type}, {total / 1e6:.1f} million weights, "
+        f"{trained / 1e6:.3f} million trained ({100 * trained / total:.2f} %)"
+    )
+
+
+def _not_loaded(what: str, source: ModelSource, error: Exception) -> ModelError:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    if isinstance(error, ImportError):
+        hint = "install the package that it asks for"
+    elif Path(source.name_or_path).exists():
+        hint = "check that the folder is a complete model"
+    else:
+        hint = "check the name, and that this machine reaches the hub; a local folder needs no network"
+    return ModelError(f"the {what} {source.name_or_path} cannot be loaded: {reason[0]}", hint)

@@ -1,0 +1,157 @@
+"""Supervised fine-tuning from the run's ``spec.yaml`` to the trained model, in the order in which it happens."""
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fttui_engine.runs.attempt import Attempt, Outcome
+from fttui_engine.runs.run import Run
+from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.spec.keys import BITSANDBYTES_OPTIMIZERS
+from fttui_engine.spec.resolved import read_spec
+from fttui_engine.train.arguments import training_arguments
+from fttui_engine.train.checkpoints import CheckpointFolder, ResumePoint, read_resume_point
+from fttui_engine.train.dataset import Collator, load_splits
+from fttui_engine.train.errors import ModelError, StopRequestedError
+from fttui_engine.train.lean_imports import import_transformers
+from fttui_engine.train.model import add_adapter, describe, find_model, load_model, load_tokenizer
+from fttui_engine.train.reporter import Reporter
+from fttui_engine.train.stop import StopFlag
+from fttui_engine.version import __version__
+
+
+def read_config(run: Run) -> TrainingConfig:
+    """Return the settings of a run of ours."""
+    config = read_spec(run.spec_path).config
+    if config is None:
+        raise ModelError(f"{run.spec_path} is not about training", "start its own command instead")
+    return config
+
+
+def read_resume(attempt: Attempt) -> ResumePoint | None:
+    """Return the checkpoint that this attempt goes on from, verified, or ``None`` at step 0."""
+    launch = attempt.read_launch()
+    return read_resume_point(Path(launch.resume_from)) if launch and launch.resume_from else None
+
+
+def train(config: TrainingConfig, resume: ResumePoint | None, reporter: Reporter, stop: StopFlag) -> Outcome:
+    """Fine-tune a model as ``config`` says and return how it ended; failures are raised."""
+    output_dir = Path(config.output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        # 4 s of CPU, more than anything else before the first step.
+        import_transformers(_unused_packages(config))
+        stop.check()
+
+        source = find_model(config)
+        tokenizer = load_tokenizer(source, reporter.log)
+        reporter.phase("data")
+        splits = load_splits(config, tokenizer, reporter.log, stop.check)
+
+        reporter.phase("loading")
+        model = _load_trainable_model(config, source)
+        reporter.log(describe(model))
+        stop.check()
+    except StopRequestedError:
+        return _stopped_before_training(config, resume)
+
+    from fttui_engine.train.trainer import WorkerTrainer
+
+    checkpoints = CheckpointFolder(
+        output_dir,
+        _versions(),
+        save_total_limit=config.save_total_limit,
+        resumed_from=resume.path if resume else None,
+        # Trained weights, and Adam's two means of each in float32.
+        expected_bytes=sum(
+            weight.numel() * (weight.element_size() + 8)
+            for weight in model.parameters()
+            if weight.requires_grad
+        ),
+    )
+    trainer = WorkerTrainer(
+        model=model,
+        args=training_arguments(
+            config,
+            evaluate=bool(splits.evaluation),
+            evaluation_due=bool(resume and resume.evaluation_due),
+        ),
+        train_dataset=splits.train,
+        eval_dataset=splits.evaluation or None,
+        data_collator=Collator(tokenizer.pad_token_id),
+        processing_class=tokenizer,
+        reporter=reporter,
+        stop=stop,
+        checkpoints=checkpoints,
+        resume=resume,
+    )
+    max_steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
+    reporter.log(_plan(config, splits.train, max_steps, resume))
+    if resume and resume.step >= max_steps:
+        # All steps were done before; only the end of the last attempt was cut off.
+        reporter.start(resume.step, max_steps, resume.tokens)
+        trainer.load_weights(str(resume.path))
+    else:
+        trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
+    step = reporter.step
+    if trainer.stopped:
+        return Outcome(
+            "stopped",
+            step,
+            max_steps,
+            f"Stopped at step {step} of {max_steps}.",
+            checkpoint=str(checkpoints.newest),
+        )
+
+    reporter.phase("save")
+    trainer.save_model(str(output_dir))
+    what = "adapter" if config.finetuning_type == "lora" else "model"
+    newest = str(checkpoints.newest) if checkpoints.newest else None
+    return Outcome(
+        "finished",
+        step,
+        max_steps,
+        f"Finished {step} steps; the {what} is in {output_dir}.",
+        checkpoint=newest,
+    )
+
+
+def _unused_packages(config: TrainingConfig) -> tuple[str, ...]:
+    if config.trust_remote_code:
+        # Nobody knows what the model's own code imports.
+        return ()
+    return ("datasets",) if config.optim in BITSANDBYTES_OPTIMIZERS else ("datasets", "bitsandbytes")
+
+
+def _load_trainable_model(config: TrainingConfig, source: Any) -> Any:
+    from transformers import set_seed
+
+    model = load_model(config, source)
+    # The adapter's first weights are drawn here.
+    set_seed(config.seed)
+    return add_adapter(model, config) if config.finetuning_type == "lora" else model
+
+
+def _stopped_before_training(config: TrainingConfig, resume: ResumePoint | None) -> Outcome:
+    step = resume.step if resume else 0
+    return Outcome(
+        "stopped",
+        step,
+        config.max_steps if config.max_steps > 0 else None,
+        f"Stopped at step {step}, before training began.",
+        checkpoint=str(resume.path) if resume else None,
+    )
+
+
+def _plan(config: TrainingConfig, examples: list[Any], max_steps: int, resume: ResumePoint | None) -> str:
+    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    return (
+        f"train: {len(examples)} examples, {batch} per step "
+        f"({config.per_device_train_batch_size} x {config.gradient_accumulation_steps}), {max_steps} steps"
+        + (f", resumed from step {resume.step}" if resume else "")
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "transformers", "peft", "accelerate", "tokenizers")
+    return {"fttui": __version__, **{name: metadata.version(name) for name in packages}}
