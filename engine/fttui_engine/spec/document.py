@@ -110,7 +110,8 @@ def parse_node(text: str) -> Node | None:
         return _tree(yaml.parse(text, Loader=loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise DocumentError(_syntax_message(error), mark.line + 1 if mark else None) from None
+        character = text[mark.index : mark.index + 1] if mark else ""
+        raise DocumentError(_syntax_message(error, character), mark.line + 1 if mark else None) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise DocumentError("There is a control character here that YAML does not allow.", line) from None
@@ -167,7 +168,7 @@ def _node(event: Any) -> Node:
     if event.tag not in (None, "!"):
         raise DocumentError(f"The tag {event.tag[:80]} is not allowed; write the plain value.", line)
     if isinstance(event, yaml.ScalarEvent):
-        return Scalar(event.value, line, plain=event.style is None)
+        return Scalar(event.value, line, plain=not event.style)
     return Items([], line) if isinstance(event, yaml.SequenceStartEvent) else Block([], line)
 
 
@@ -183,15 +184,17 @@ def _attach(node: Node, parent: Items | Block, waiting: list[Scalar | None]) -> 
         raise DocumentError("A key must be a single word.", node.line)
 
 
-def _syntax_message(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or "syntax error"
-    if "'\\t'" in problem or "tab" in problem:
+def _syntax_message(error: yaml.MarkedYAMLError, character: str) -> str:
+    """What libyaml complains of, in words for people; ``character`` is where it stopped."""
+    problem, context = error.problem or "", error.context or ""
+    if character == "\t" or "tab" in problem:
         return "There is a tab here; YAML is indented with spaces."
     if "mapping values are not allowed" in problem:
         return "There is a second `: ` in this line, or it is indented too far; put texts with a colon in quotes."
     if "could not find expected ':'" in problem:
         return "A line of the form `key: value` was expected here."
+    if "alias" in context or "anchor" in context:
+        return "A value that begins with * or & must be put in quotes."
     if "cannot start any token" in problem:
-        return f"YAML does not understand this ({problem}); put the value in quotes."
-    context = f" {error.context}" if error.context else ""
-    return f"YAML does not understand this{context}: {problem}."
+        return f"A value cannot begin with {character!r}; put it in quotes."
+    return f"YAML does not understand this: {context} {problem}.".replace("  ", " ")

@@ -16,7 +16,7 @@ class KnownKeys(NamedTuple):
     why: str
     refused: bool = False
     # Values (in lower case) that ask for nothing beyond what is done anyway.
-    neutral: tuple[str, ...] = ("false", "no", "off", "none", "0", "0.0")
+    neutral: tuple[str, ...] = ("", "false", "no", "off", "none", "0", "0.0")
 
 
 def _later(names: str, what: str, *neutral: str) -> KnownKeys:

@@ -50,7 +50,7 @@ def override_entries(overrides: "Sequence[str]", findings: Findings) -> list[Ent
                 key, f"The value of {key} is a list or block that YAML cannot read: {error.message}", place
             )
             continue
-        if isinstance(node, Block) and key in BLOCKS:
+        if key in BLOCKS:
             entries += _flatten(
                 Block([(Scalar(key, 1), node)], 1), COMMAND_LINE, "", findings, with_lines=False
             )

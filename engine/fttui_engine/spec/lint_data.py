@@ -1,5 +1,6 @@
 """Checks of the data that a configuration names: there, readable, and in a format that fttui reads."""
 
+from codecs import getincrementaldecoder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,11 +123,11 @@ def _problem_at_the_top(path: str, suffix: str) -> str | None:
         return f"{path} is empty."
     if suffix == ".parquet":
         return None if head.startswith(b"PAR1") else f"{path} is not a Parquet file."
-    if not is_whole:
-        # A character may be cut in half at the end of what was read.
-        head = head[: head.rfind(b"\n")] if b"\n" in head else head[:-4]
+    if not is_whole and b"\n" in head:
+        head = head[: head.rfind(b"\n")]
     try:
-        text = head.decode("utf-8-sig")
+        # Not the end of the file: a character that was cut in half is left out and not an error.
+        text = getincrementaldecoder("utf-8-sig")().decode(head, final=is_whole)
     except UnicodeDecodeError as error:
         return f"{path}:{head.count(10, 0, error.start) + 1}: This is not UTF-8 text."
     if suffix == ".csv":

@@ -130,11 +130,11 @@ def _check_model_folder(case: "Lint", model: str) -> None:
 
 
 def _is_hub_name(model: str) -> bool:
-    """Whether ``model`` can be ``owner/name``, and not a path that was misspelled behind its first folder."""
+    """Whether ``model`` can be ``owner/name``, or ``name`` for the oldest models."""
     owner, _, name = model.rpartition("/")
     words = (owner, name) if owner else (name,)
     are_words = all(word.replace("-", "").replace(".", "").replace("_", "").isalnum() for word in words)
-    return are_words and not looks_local(model) and not (owner and Path(owner).is_dir())
+    return are_words and not looks_local(model)
 
 
 def _is_in_hub_cache(model: str, cache_dir: str | None) -> bool:

@@ -60,7 +60,9 @@ def _model(text: str, folder: "Path") -> str:
     if text.startswith(DEMO_PREFIX):
         return text
     path = _absolute(text, folder)
-    return path if looks_local(text) or _exists(path) else text
+    # `models/lama` beside a folder `models` is a misspelled path and not a name on the hub.
+    is_below_folder = "/" in text and Path(folder, text.partition("/")[0]).is_dir()
+    return path if looks_local(text) or is_below_folder or _exists(path) else text
 
 
 def _dataset(text: str, dataset_dir: str, folder: "Path") -> str:

@@ -1,0 +1,302 @@
+"""Values that are right by themselves and wrong together, or wrong on this machine."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fttui_engine.errors import FttuiError
+from fttui_engine.runs.run import check_name
+from fttui_engine.spec.load import resolve
+from fttui_engine.spec.resolved import Resolved
+from fttui_engine.spec.run_block import is_run_name
+
+DEMO = {"model_name_or_path": "demo:tiny", "dataset": "demo:instructions"}
+
+
+def resolve_lines(folder: Path, *lines: str) -> Resolved:
+    given = {line.partition(":")[0] for line in lines}
+    base = [f"{key}: {value}" for key, value in DEMO.items() if key not in given]
+    (folder / "x.yaml").write_text("\n".join([*lines, *base]) + "\n")
+    return resolve(Path("x.yaml"), cwd=folder)
+
+
+ERRORS = [
+    (["bf16: true", "fp16: true", "use_cpu: false"], "fp16", "cannot both be true"),
+    (["pure_bf16: true", "fp16: true"], "fp16", "cannot both be true"),
+    (["fp16: true", "use_cpu: true"], "fp16", "needs a GPU"),
+    (["eval_strategy: steps"], "eval_strategy", "nothing to evaluate on"),
+    (["val_size: 0.1", "eval_dataset: demo:instructions", "eval_strategy: epoch"], "val_size", "exclude"),
+    (["mask_history: true", "train_on_prompt: true"], "mask_history", "exclude"),
+    (["max_steps: 0"], "max_steps", "nothing would be trained"),
+    (["model_name_or_path: demo:big"], "model_name_or_path", "demo:tiny"),
+    (["dataset: demo:instruction"], "dataset", "demo:instructions"),
+    (["run: {strategy: ddp}"], "run.strategy", "later release"),
+    (["run: {strategy: fsdp}"], "run.strategy", "later release"),
+    (["run: {processes: 2}"], "run.processes", "later release"),
+    (["run: {gpus: 2}"], "run.gpus", "later release"),
+    (["run: {gpus: [0, 1]}"], "run.gpus", "later release"),
+    (["run: {nodes: 2}"], "run.nodes", "later release"),
+    (["run: {nodes: [a, b]}"], "run.nodes", "later release"),
+    (["run: {min_nodes: 2}"], "run.min_nodes", "later release"),
+    (["run: {launcher: slurm}"], "run.launcher", "later release"),
+    (["run: {restart: {max: 3}}"], "run.restart.max", "later release"),
+    (["run: {resume_after_reboot: true}"], "run.resume_after_reboot", "later release"),
+    (["run: {python: /no/such/python}"], "run.python", "not a program"),
+    (["run: {python: no-such-python}"], "run.python", "not a program"),
+    (["flash_attn: fa2"], "flash_attn", "flash-attn"),
+    (["run: []"], "run", "block"),
+    (["run: {restart: 3}"], "run.restart", "block"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "key", "words"), ERRORS)
+def test_error(lines: list[str], key: str, words: str, tmp_path: Path) -> None:
+    resolved = resolve_lines(tmp_path, *lines)
+    errors = [finding for finding in resolved.findings.errors if finding.key == key]
+    assert any(words in finding.message for finding in errors)
+    assert all(finding.line is not None for finding in errors)
+    assert not resolved.ok
+
+
+WARNINGS = [
+    (["learning_rate: 0.5"], "learning_rate", "exponent"),
+    (["learning_rate: 1e-9"], "learning_rate", "exponent"),
+    (["learning_rate: 5e-3", "finetuning_type: full"], "learning_rate", "exponent"),
+    (["max_steps: 10", "save_steps: 20"], "save_steps", "larger than the run"),
+    (["save_strategy: no"], "save_strategy", "crash"),
+    (["val_size: 0.1"], "val_size", "never evaluated"),
+    (["lora_rank: 4", "finetuning_type: full"], "lora_rank", "no effect"),
+    (["trust_remote_code: true"], "trust_remote_code", "code"),
+    (["tf32: true", "use_cpu: true"], "tf32", "no effect"),
+]
+
+
+@pytest.mark.parametrize(("lines", "key", "words"), WARNINGS)
+def test_warning(lines: list[str], key: str, words: str, tmp_path: Path) -> None:
+    resolved = resolve_lines(tmp_path, *lines)
+    assert resolved.ok
+    (warning,) = resolved.findings.warnings
+    assert (warning.key, words in warning.message) == (key, True)
+
+
+@pytest.mark.parametrize("lines", [["bf16: true", "use_cpu: true"], ["eval_strategy: steps", "val_size: 0.1"],
+                                   ["run: {gpus: none}"], ["learning_rate: 5e-3"]])  # fmt: skip
+def test_nothing_to_say(lines: list[str], tmp_path: Path) -> None:
+    findings = resolve_lines(tmp_path, *lines).findings
+    assert (findings.errors, findings.warnings) == ([], [])
+
+
+NAMES = [
+    ("demo", True), ("a", True), ("A.b_c-1", True), ("0", True), ("x" * 64, True), ("CON", True),
+    ("x" * 65, False), ("", False), ("../../x", False), ("/etc/passwd", False), ("-rf", False), (".hidden", False),
+    ("..", False), ("a/b", False), ("a b", False), ("a\nb", False), ("a\0b", False), ("$(touch x)", False),
+    ("d\u0435mo", False), ("\uff44emo", False), ("demo\u202e", False), ("x" * 300, False), ("a;b", False), ("~", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "is_good"), NAMES)
+def test_names_of_runs(name: str, is_good: bool, tmp_path: Path) -> None:
+    assert is_run_name(name) is is_good
+    try:
+        check_name(name)
+        may_be_folder = True
+    except FttuiError:
+        may_be_folder = False
+    assert may_be_folder is is_good, "the run directory and the configuration disagree"
+    (tmp_path / "x.yaml").write_text(json.dumps({**DEMO, "run": {"name": name}}))
+    errors = resolve(tmp_path / "x.yaml").findings.errors
+    assert [error.key for error in errors] == ([] if is_good else ["run.name"])
+
+
+def test_a_name_of_the_wrong_type(tmp_path: Path) -> None:
+    (error,) = resolve_lines(tmp_path, "run: {name: [a]}").findings.errors
+    assert error.key == "run.name"
+
+
+MODELS = [
+    ("no/such/folder", "no model at"),
+    ("./missing", "no model at"),
+    ("/no/such/model", "no model at"),
+    ("~nobody-here/model", "no model at"),
+    ("modls/llama", "no model at"),
+    ("models/lama", "Did you mean"),
+    ("models/empty", "no config.json"),
+    ("models/adapter", "holds an adapter"),
+    ("models/two-ggufs", "several GGUF files"),
+    ("weights.bin", "not a GGUF file"),
+    ("a b", "no model at"),
+    ("$(touch canary)", "no model at"),
+]
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    for name, files in {
+        "llama": ["config.json"], "empty": [], "adapter": ["adapter_config.json"], "gguf": ["m.gguf"],
+        "two-ggufs": ["a.gguf", "b.gguf"],
+    }.items():  # fmt: skip
+        (folder / name).mkdir(parents=True)
+        for file in files:
+            (folder / name / file).write_text("{}")
+    (tmp_path / "weights.bin").write_text("x")
+    (tmp_path / "m.gguf").write_text("x")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("model", "words"), MODELS)
+def test_model_that_is_not_there(model: str, words: str, models: Path) -> None:
+    if model == "modls/llama":
+        (models / "modls").mkdir()
+    (error,) = resolve_lines(models, f"model_name_or_path: {json.dumps(model)}").findings.errors
+    assert error.key == "model_name_or_path"
+    assert words in error.message
+    assert not (models / "canary").exists()
+
+
+@pytest.mark.parametrize("model", ["models/llama", "models/gguf", "m.gguf", "./models/llama/"])
+def test_model_that_is_there(model: str, models: Path) -> None:
+    resolved = resolve_lines(models, f"model_name_or_path: {model}")
+    assert resolved.findings.errors == []
+    assert resolved.values["model_name_or_path"].startswith(str(models))
+
+
+def test_a_hub_name_is_looked_up_in_the_local_cache_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    (warning,) = resolve_lines(tmp_path, "model_name_or_path: org/name").findings.warnings
+    assert "cannot be looked up offline" in warning.message
+    (tmp_path / "hub" / "models--org--name" / "snapshots").mkdir(parents=True)
+    assert resolve_lines(tmp_path, "model_name_or_path: org/name").findings.warnings == []
+
+
+DATA = [
+    ("missing.json", None, "no file"),
+    ("train.jsonl", ("trian.jsonl", "{}"), "Did you mean"),
+    ("empty.json", ("empty.json", ""), "empty"),
+    ("blank.jsonl", ("blank.jsonl", "\n \n"), "empty"),
+    ("broken.json", ("broken.json", '[\n{"a": 1},\n{"b": }\n]'), "broken.json:3"),
+    ("object.json", ("object.json", '{"a": 1}'), "list of objects"),
+    ("none.json", ("none.json", "[]"), "no list of objects"),
+    ("numbers.json", ("numbers.json", "[1, 2]"), "no list of objects"),
+    ("broken.jsonl", ("broken.jsonl", '{"a": 1}\n{"b": \n'), "broken.jsonl:2"),
+    ("list.jsonl", ("list.jsonl", '[{"a": 1}]'), "name the file .json"),
+    ("numbers.jsonl", ("numbers.jsonl", "1\n2\n"), "JSON object"),
+    ("deep.json", ("deep.json", "[" * 60_000), "nested too deep"),
+    ("latin.jsonl", ("latin.jsonl", b'{"a": "\xe4"}\n'), "UTF-8"),
+    ("head.csv", ("head.csv", "instruction,output\n"), "no rows"),
+    ("fake.parquet", ("fake.parquet", "hello"), "not a Parquet file"),
+    ("notes.txt", ("notes.txt", "hello"), "not in a format"),
+    ("folder.json", "folder.json", "is a folder"),
+    ("identity", None, "dataset_info.json"),
+    ("; touch canary", None, "is no file"),
+]
+
+
+@pytest.mark.parametrize(("entry", "content", "words"), DATA, ids=[case[0] for case in DATA])
+def test_data_that_cannot_be_used(entry: str, content: object, words: str, tmp_path: Path) -> None:
+    if isinstance(content, tuple):
+        name, text = content
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    elif isinstance(content, str):
+        (tmp_path / content).mkdir()
+    (error,) = resolve_lines(tmp_path, f"dataset: {json.dumps(entry)}").findings.errors
+    assert error.key == "dataset"
+    assert words in error.message
+    assert not (tmp_path / "canary").exists()
+
+
+GOOD_DATA = {
+    "a.json": b'[{"instruction": "a", "output": "b"}]',
+    "a.jsonl": b'{"instruction": "a", "output": "b"}\n\n{"instruction": "a", "output": "b"}',
+    "a.csv": b"instruction,output\na,b\n",
+    "a.parquet": b"PAR1....PAR1",
+    "bom.json": b'\xef\xbb\xbf[{"a": 1}]',
+    "large.json": b"[" + b'{"a": "\xc3\xa4\xc3\xa4\xc3\xa4"},\n' * 9000 + b'{"a": 1}]',
+    "large.jsonl": b'{"a": "\xc3\xa4\xc3\xa4\xc3\xa4"}\n' * 9000,
+    "long line.jsonl": b'{"a": "' + b"\xc3\xa4" * 60_000 + b'"}\n',
+}
+
+
+@pytest.mark.parametrize("name", GOOD_DATA)
+def test_data_that_can_be_used(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(GOOD_DATA[name])
+    resolved = resolve_lines(tmp_path, f"dataset: {json.dumps([name])}")
+    assert resolved.findings.errors == []
+    assert resolved.values["dataset"] == [str(tmp_path / name)]
+
+
+INFO = [
+    ({"other": {"file_name": "a.json"}}, "identity", "neither a file nor a name"),
+    ({"identiti": {"file_name": "a.json"}}, "identity", "Did you mean identiti?"),
+    ({"identity": {"hf_hub_url": "x/y"}}, "identity", "no file_name"),
+    ({"identity": {"file_name": "b.json"}}, "identity", "no file"),
+    ({"identity": {"file_name": "a.json", "ranking": True}}, "identity", "preference pairs"),
+    ({"identity": "a.json"}, "identity", "no file_name"),
+    ([], "identity", "not a JSON object"),
+]
+
+
+@pytest.mark.parametrize(("info", "entry", "words"), INFO)
+def test_names_of_dataset_info(info: object, entry: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.json").write_text('[{"a": 1}]')
+    (tmp_path / "data" / "dataset_info.json").write_text(json.dumps(info))
+    (error,) = resolve_lines(tmp_path, f"dataset: {entry}").findings.errors
+    assert words in error.message
+
+
+def test_output_folder_that_is_a_file_or_below_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for output in ("file", "file/below", "dangling", "/dev/null/x"):
+        (error,) = resolve_lines(tmp_path, f"output_dir: {output}").findings.errors
+        assert error.key == "output_dir", output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="drops to an ordinary user, so it has to begin as root")
+def test_output_folder_of_somebody_else(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    (tmp_path / "closed").mkdir(mode=0o755)
+    lines = ("output_dir: closed/out",)
+    assert resolve_lines(tmp_path, *lines).ok
+    os.setresuid(65534, 65534, 0)
+    try:
+        (error,) = resolve(Path("x.yaml"), cwd=tmp_path).findings.errors
+    finally:
+        os.setresuid(0, 0, 0)
+    assert error.key == "output_dir"
+    assert "cannot be written to" in error.message
+
+
+def test_checkpoints_of_another_run_are_not_mixed_with_new_ones(tmp_path: Path) -> None:
+    (tmp_path / "out" / "checkpoint-20").mkdir(parents=True)
+    (error,) = resolve_lines(tmp_path, "output_dir: out").findings.errors
+    assert "checkpoints of an earlier run" in error.message
+    assert resolve_lines(tmp_path, "output_dir: out", "overwrite_output_dir: true").ok
+
+
+def test_a_python_without_torch_gets_the_install_line(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("".join(f"{key}: {value}\n" for key, value in DEMO.items()))
+    program = (
+        "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p] + [sys.argv[1]];"
+        "from pathlib import Path; from fttui_engine.spec.load import resolve;"
+        "print(*[e.message for e in resolve(Path('x.yaml')).findings.errors])"
+    )
+    import fttui_engine
+    import yaml
+
+    # A folder with PyYAML and nothing else stands for an environment that training was not installed into.
+    (tmp_path / "light").mkdir()
+    (tmp_path / "light" / "yaml").symlink_to(Path(yaml.__file__).parent)
+    (tmp_path / "light" / "fttui_engine").symlink_to(Path(fttui_engine.__file__).parent)
+    answer = subprocess.run(
+        [sys.executable, "-I", "-c", program, str(tmp_path / "light")],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert 'pip install "fttui[train]"' in answer.stdout
