@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -259,17 +260,18 @@ def test_output_folder_that_is_a_file_or_below_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="drops to an ordinary user, so it has to begin as root")
-def test_output_folder_of_somebody_else(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    (tmp_path / "closed").mkdir(mode=0o755)
-    lines = ("output_dir: closed/out",)
-    assert resolve_lines(tmp_path, *lines).ok
-    os.setresuid(65534, 65534, 0)
-    try:
-        (error,) = resolve(Path("x.yaml"), cwd=tmp_path).findings.errors
-    finally:
-        os.setresuid(0, 0, 0)
+def test_output_folder_of_somebody_else() -> None:
+    # Not tmp_path, whose parents are closed to everybody else.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "closed").mkdir(mode=0o755)
+        assert resolve_lines(folder, "output_dir: closed/out").ok
+        os.setresuid(65534, 65534, 0)
+        try:
+            (error,) = resolve(Path("x.yaml"), cwd=folder).findings.errors
+        finally:
+            os.setresuid(0, 0, 0)
     assert error.key == "output_dir"
     assert "cannot be written to" in error.message
 
