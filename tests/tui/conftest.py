@@ -14,6 +14,7 @@ import pytest
 from fttui.cockpit import Cockpit
 from fttui_engine.runs.home import ensure_home
 from run_maker import RunMaker
+from textual.events import Paste
 from textual.pilot import Pilot
 
 WAIT_SECONDS = 10.0
@@ -52,6 +53,10 @@ class Screen:
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
+
+    async def paste(self, text: str) -> None:
+        self.cockpit.post_message(Paste(text))
+        await self.pilot.pause()
 
     async def until(self, condition: Callable[[], bool], what: str = "") -> None:
         deadline = time.monotonic() + WAIT_SECONDS

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pyte
 
-REPOSITORY = Path(__file__).parents[2]
 PROGRAM = "import sys; from fttui.app import run_app; sys.exit(run_app())"
 WAIT_SECONDS = 20.0
 
@@ -47,7 +46,6 @@ class Terminal:
             **os.environ,
             "FTTUI_HOME": str(home),
             "TERM": "xterm-256color",
-            "PYTHONPATH": f"{REPOSITORY / 'engine'}:{REPOSITORY / 'tui'}",
         }
         environment.pop("NO_COLOR", None)
         self.process = subprocess.Popen(
@@ -57,7 +55,7 @@ class Terminal:
             stderr=slave,
             env=environment,
             start_new_session=True,
-            preexec_fn=prepare,  # noqa: PLW1509 - runs before any thread of ours
+            preexec_fn=prepare,
         )
         os.close(slave)
 

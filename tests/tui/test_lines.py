@@ -4,8 +4,6 @@ import pytest
 from fttui import figures
 from fttui.lines import Span, fit, fit_line, line, rule, spread, text_of, width_of, wrap
 from fttui.widgets.line_panel import differing_region
-from rich.segment import Segment
-from textual.strip import Strip
 
 
 @pytest.mark.parametrize(
@@ -39,10 +37,6 @@ def test_wrapping_breaks_at_spaces_and_inside_words_that_are_too_long():
     ]
 
 
-def strip(text: str) -> Strip:
-    return Strip([Segment(text)])
-
-
 @pytest.mark.parametrize(
     ("old", "new", "first", "last"),
     [
@@ -54,7 +48,7 @@ def strip(text: str) -> Strip:
     ],
 )
 def test_only_the_cells_that_differ_are_sent_again(old, new, first, last):
-    region = differing_region(strip(old), strip(new), 4)
+    region = differing_region(line(old), line(new), 4)
     assert region.y == 4
     assert region.x <= first
     assert region.right > last
@@ -98,3 +92,8 @@ def test_other_figures():
     assert figures.rate(1.8e-4) == "1.8e-4"
     assert figures.percent(999, 1000) == "99%"
     assert figures.age(7300) == "2h"
+
+
+def test_a_change_of_colour_alone_is_sent_too():
+    region = differing_region(line("ab", Span("cd", "good")), line("ab", Span("cd", "bad")), 0)
+    assert (region.x, region.right) == (1, 5)

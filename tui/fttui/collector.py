@@ -169,6 +169,8 @@ class Collector:
             # The host comes first: initialising the GPU driver can take half a minute.
             before, host = self._hardware, read_host()
             self._hardware = replace(before, host=host, disk_free_bytes=host.disk_free_bytes(self._home))
+            if before.host is None:
+                self._woken.set()
             self._hardware = replace(self._hardware, gpus=read_gpus(), read_at=time.time())
 
     def _adopt(self, on_trouble: Callable[[str], object]) -> None:

@@ -20,6 +20,9 @@ from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary
 
 NUMBERS = ("step", "max_steps", "loss", "tokens_per_second", "step_seconds", "eta_seconds", "epoch")
+NOWHERE = Path()
+"""The folder of a run that has none yet."""
+
 TIMES = ("started_at", "ended_at", "updated_at", "stop_deadline")
 
 
@@ -114,7 +117,7 @@ def placeholder(name: str, now: float) -> RunSummary:
     fields.update(
         id=name, name=name, kind="train", state=State.STARTING, detail="", attempt=1, created_at=now
     )
-    fields.update(host="", checkpoints=(), command=(), run_dir=Path(), output_dir=Path(), log_path=Path())
+    fields.update(host="", checkpoints=(), command=(), run_dir=NOWHERE, output_dir=NOWHERE, log_path=NOWHERE)
     return RunSummary(**fields)
 
 

@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from fttui.keys import bindings
 from fttui.screens.run_detail import curve_of, speaks
 from fttui.screens.run_screen import RunScreen
-from fttui.snapshot import Snapshot
+from fttui.snapshot import NOWHERE, Snapshot
 from fttui.terminal import lacks_braille
 from fttui.widgets.event_list import EventList
 from fttui.widgets.facts import Facts
@@ -82,11 +82,13 @@ class Dashboard(RunScreen):
         self.query_one(HeaderLine).show(snapshot)
         self.query_one(GpuPanel).show(snapshot)
         self.query_one(RunTable).show(snapshot, self.cockpit.selected)
-        self.query_one(LossChart).show(curve_of(run, detail))
         self.query_one(Facts).show(run, detail, snapshot.taken_at)
-        self.query_one(LogTail).show(detail, run.id if run else "")
-        self.query_one(EventList).show(detail.events if detail else ())
         self.query_one(KeyLine).show(self.idle_keys())
+        if detail or run is None or run.run_dir == NOWHERE:
+            # Otherwise the history comes within some 30 ms; drawing emptiness in between would only flicker.
+            self.query_one(LossChart).show(curve_of(run, detail))
+            self.query_one(LogTail).show(detail, run.id if run else "")
+            self.query_one(EventList).show(detail.events if detail else ())
 
     def redraw_header(self) -> None:
         """Bring clock and age up to date without a new snapshot."""

@@ -1,17 +1,20 @@
 """A widget that sends only the cells that changed."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import get_character_cell_size
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from fttui.lines import Line, fit_line
+from fttui.lines import Line, Role, fit_line
 from fttui.palette import style_of
+
+if TYPE_CHECKING:
+    from rich.style import Style
 
 BLANK: Line = ()
 
@@ -30,6 +33,7 @@ class LinePanel(Widget):
         super().__init__(id=id, classes=classes)
         self._lines: list[Line] = []
         self._strips: dict[int, Strip] = {}
+        self._base_style: Style | None = None
 
     def draw(self, width: int, height: int) -> Sequence[Line]:
         """Return the lines to show in a panel of this size; a subclass says what they are."""
@@ -47,19 +51,11 @@ class LinePanel(Widget):
             self._strips.clear()
             self.refresh()
             return
-        changed = [self._changed_cells(y, old[y], new[y]) for y in range(height) if old[y] != new[y]]
+        changed = [y for y in range(height) if old[y] != new[y]]
         if changed:
-            self.refresh(*changed)
-
-    def _changed_cells(self, y: int, old: Line, new: Line) -> Region:
-        before, after = self._strips.pop(y, None) or self._strip(old), self._strip(new)
-        if before.cell_length != after.cell_length:
-            return Region(0, y, self.content_size.width, 1)
-        return differing_region(before, after, y)
-
-    def _strip(self, spans: Line) -> Strip:
-        base = self.rich_style
-        return Strip([Segment(span.text, base + style_of(span)) for span in spans if span.text])
+            for y in changed:
+                self._strips.pop(y, None)
+            self.refresh(*(differing_region(old[y], new[y], y) for y in changed))
 
     def render_line(self, y: int) -> Strip:
         """Return one line for the compositor."""
@@ -67,12 +63,16 @@ class LinePanel(Widget):
             return Strip.blank(self.content_size.width, self.rich_style)
         strip = self._strips.get(y)
         if strip is None:
-            strip = self._strips[y] = self._strip(self._lines[y])
+            base = self._base_style = self._base_style or self.rich_style
+            spans = self._lines[y]
+            strip = Strip([Segment(span.text, base + style_of(span)) for span in spans if span.text])
+            self._strips[y] = strip
         return strip
 
     def notify_style_update(self) -> None:
         """Forget what was painted in the old colours."""
         super().notify_style_update()
+        self._base_style = None
         self._strips.clear()
 
     def on_resize(self, _event: events.Resize) -> None:
@@ -81,29 +81,27 @@ class LinePanel(Widget):
         self.redraw()
 
 
-def differing_region(before: Strip, after: Strip, y: int) -> Region:
-    """Return the cells of a row from the first to the last that differ between two strips of equal length."""
-    old, new = _cells(before), _cells(after)
-    first = next((x for x, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), len(new))
-    last = next(
-        (x for x in range(min(len(old), len(new)) - 1, first - 1, -1) if old[x] != new[x]),
-        len(new) - 1,
-    )
-    if len(old) != len(new):
-        last = max(len(old), len(new)) - 1
+def differing_region(old: Line, new: Line, y: int) -> Region:
+    """Return the cells of a row from the first to the last that differ between two lines of equal width."""
+    before, after = _cells(old), _cells(new)
+    length = min(len(before), len(after))
+    first = next((x for x in range(length) if before[x] != after[x]), length)
+    last = max(len(before), len(after)) - 1
+    if len(before) == len(after):
+        last = next((x for x in range(last, first, -1) if before[x] != after[x]), first)
     # A wide character starts one cell before its second half; one cell of margin keeps it whole.
     start = max(0, first - 1)
-    return Region(start, y, max(1, last - start + 2), 1)
+    return Region(start, y, last - start + 2, 1)
 
 
-def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
-    cells: list[tuple[str, Style | None]] = []
-    for segment in strip:
-        for character in segment.text:
+def _cells(spans: Line) -> list[tuple[str, Role, bool]]:
+    cells: list[tuple[str, Role, bool]] = []
+    for span in spans:
+        for character in span.text:
             width = 1 if character < FIRST_ODD_CHARACTER else get_character_cell_size(character)
             if width == 0 and cells:
-                cells[-1] = (cells[-1][0] + character, cells[-1][1])
+                cells[-1] = (cells[-1][0] + character, span.role, span.marked)
                 continue
-            cells.append((character, segment.style))
-            cells.extend([("", segment.style)] * (width - 1))
+            cells.append((character, span.role, span.marked))
+            cells.extend([("", span.role, span.marked)] * (width - 1))
     return cells

@@ -1,0 +1,181 @@
+"""Starting, stopping, killing, resuming and deleting real processes from the keyboard, at 80x24."""
+
+import time
+from pathlib import Path
+
+import pytest
+from fttui_engine.errors import FttuiError
+from fttui_engine.launch import verbs
+from fttui_engine.runs.run import all_runs, find_run
+from fttui_engine.runs.states import State
+from fttui_engine.runs.summary import summarize
+from run_maker import OUT_OF_MEMORY
+
+PATIENT = "import time\nprint('hello from the program', flush=True)\ntime.sleep(600)\n"
+
+
+@pytest.fixture
+def live(home):
+    """The state folder of real runs; whatever still runs at the end is killed."""
+    yield home
+    deadline = time.monotonic() + 15
+    for run in all_runs(home):
+        while (summary := summarize(run)).state.is_live or summary.keeper_pid:
+            try:
+                if summary.state.is_live:
+                    verbs.stop(run, now=True)
+            except FttuiError:
+                assert time.monotonic() < deadline, f"{run.id} would not end"
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def program(tmp_path):
+    script, configuration = tmp_path / "program.py", tmp_path / "program.yaml"
+    script.write_text(PATIENT)
+    configuration.write_text(f"run:\n  name: patient\n  command: [python3, {script}]\n")
+    return configuration
+
+
+async def fill_in(screen, path: Path) -> None:
+    await screen.press("n")
+    await screen.sees("YAML file", "demo")
+    await screen.press("tab")
+    await screen.paste(str(path))
+    await screen.press("enter")
+    await screen.sees("This configuration can be started", "patient")
+
+
+async def test_from_the_first_key_to_the_deleted_run(live, program, open_cockpit):
+    async with open_cockpit() as screen:
+        await fill_in(screen, program)
+        await screen.press("enter")
+        await screen.hears("patient is started")
+        await screen.sees("> running     patient", "hello from the program")
+
+        await screen.press("s")
+        await screen.sees("Stop patient?", "SIGTERM")
+        await screen.press("y")
+        await screen.until(lambda: state_of(live, "patient") is State.STOPPED, "the run to stop")
+        await screen.sees("- stopped     patient")
+
+        await screen.press("r")
+        await screen.sees("> running     patient")
+        assert summarize(find_run("patient", live)).attempt == 2
+
+        await screen.press("K")
+        await screen.sees("Kill patient?")
+        await screen.press(*"patien", "enter")
+        await screen.sees("That is not patient")
+        assert state_of(live, "patient") is State.RUNNING
+        await screen.press("t", "enter")
+        await screen.until(lambda: not state_of(live, "patient").is_live, "the run to end")
+        await screen.sees("- stopped     patient")
+
+        await screen.press("d")
+        await screen.sees("Delete patient?", "for good")
+        await screen.press("y")
+        await screen.sees("There are no runs yet")
+        assert all_runs(live) == []
+
+
+def state_of(home: Path, name: str) -> State:
+    return summarize(find_run(name, home)).state
+
+
+async def test_a_started_run_shows_as_starting_within_200_ms_of_the_key(live, program, open_cockpit):
+    async with open_cockpit() as screen:
+        await fill_in(screen, program)
+        pressed = time.monotonic()
+        screen.cockpit.simulate_key("enter")
+        await screen.until(lambda: "+ starting    patient" in screen.text, "the row")
+        assert time.monotonic() - pressed < 0.2
+        await screen.sees("> running     patient")
+
+
+async def test_a_start_that_fails_leaves_no_row(live, program, open_cockpit, tmp_path):
+    async with open_cockpit() as screen:
+        await fill_in(screen, program)
+        await screen.press("home", "minus", "enter")
+        await screen.hears("cannot be the name of a run")
+        await screen.sees("There are no runs yet")
+        assert all_runs(live) == []
+
+
+async def test_a_wrong_configuration_is_explained_and_not_started(live, tmp_path, open_cockpit):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(
+        "model_name_or_path: demo:tiny\ndataset: demo:instructions\nlearning_rat: 1e-4\nseed: x\n"
+    )
+    async with open_cockpit() as screen:
+        await screen.press("n", "tab")
+        await screen.paste(str(wrong))
+        await screen.press("enter")
+        await screen.sees("wrong.yaml:3", "learning_rate?", "wrong.yaml:4", "2 to correct")
+        await screen.press("tab", "tab", *"name", "enter")
+        await screen.sees("2 to correct")
+        await screen.press("escape")
+        await screen.sees("There are no runs yet")
+    assert all_runs(live) == []
+
+
+@pytest.mark.parametrize("typed", ["/no/such/file.yaml", "/", "~nobody/x", "a\u202eb[/]"])
+async def test_a_path_that_is_none_is_explained(typed, live, open_cockpit):
+    async with open_cockpit() as screen:
+        await screen.press("n", "tab")
+        screen.cockpit.screen.query_one("#path").value = typed
+        await screen.press("enter")
+        await screen.until(lambda: "checking" not in screen.text and "x " in screen.text, "a verdict")
+        assert "to correct" in screen.text or "cannot" in screen.text
+
+
+async def test_a_profile_is_checked_with_the_changes_made_to_it(live, open_cockpit):
+    async with open_cockpit() as screen:
+        await screen.press("n", "tab", "tab", *"max_steps=many", "enter")
+        await screen.sees("max_steps", "1 to correct")
+        for _ in "many":
+            await screen.press("backspace")
+        await screen.press("5", "enter")
+        await screen.sees("This configuration can be started")
+        assert screen.cockpit.screen.query_one("#name").value == "demo"
+
+
+async def test_an_edit_after_the_check_is_checked_again_before_the_start(live, program, open_cockpit):
+    async with open_cockpit() as screen:
+        await fill_in(screen, program)
+        await screen.press("shift+tab", *"nonsense", "tab", "enter")
+        await screen.sees("x ")
+        assert all_runs(live) == []
+
+
+async def test_keys_that_make_no_sense_now_say_why(make_run, open_cockpit):
+    make_run("alive")
+    make_run("dead", State.FAILED, verdict=OUT_OF_MEMORY)
+    async with open_cockpit(select="alive") as screen:
+        await screen.press("r")
+        await screen.hears("alive is running. A run can be resumed after it has ended.")
+        await screen.press("d")
+        await screen.hears("Stop it first")
+        await screen.press("j", "s")
+        await screen.hears("dead is not running (failed); there is nothing to stop.")
+        await screen.press("K")
+        await screen.hears("there is nothing to kill")
+
+
+async def test_without_runs_every_key_answers(open_cockpit):
+    async with open_cockpit() as screen:
+        for key in ("enter", "s", "K", "r", "d", "l"):
+            screen.cockpit.clear_notifications()
+            await screen.press(key)
+            await screen.hears("No run is selected")
+
+
+async def test_no_means_no(make_run, open_cockpit, home):
+    make_run("kept", State.FINISHED)
+    async with open_cockpit() as screen:
+        for refusal in ("n", "escape", "q"):
+            await screen.press("d")
+            await screen.sees("Delete kept?")
+            await screen.press(refusal)
+            await screen.sees("STATE")
+    assert [run.id for run in all_runs(home)] == ["kept"]
