@@ -36,11 +36,14 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The package itself is installed for real, not as a link to the sources: what is run and tested is what a user gets.
+# Without the rm, files that were deleted from the sources would be installed again from setuptools' build folder.
 $(VENV)/installed: $(VENV)/bin/python $(SOURCES)
+	rm -rf build
 	$(PIP) '.[train]'
 	touch $@
 
 $(VENV)/developed: $(VENV)/bin/python $(SOURCES)
+	rm -rf build
 	$(PIP) '.[train,dev]'
 	touch $@ $(VENV)/installed
 
