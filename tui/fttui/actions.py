@@ -13,6 +13,7 @@ from fttui_engine.runs.summary import RunSummary
 
 from fttui.collector import Collector
 from fttui.messages import ActionEnded
+from fttui.snapshot import NOWHERE
 
 LAST_WORD_SECONDS = 2.0
 """How long leaving the program waits for what was asked for last."""
@@ -32,6 +33,8 @@ def why_not(key: str, run: RunSummary | None) -> str:
         return ""
     if run is None:
         return "No run is selected. n starts one."
+    if run.run_dir == NOWHERE:
+        return "It is just being started."
     if key in ("stop", "kill"):
         return _why_not_stop(key, run)
     if key == "resume" and run.state.is_live:

@@ -190,7 +190,7 @@ class Cockpit(App[None]):
         """Leave with the report: without its threads the screen would show the past for ever."""
         self.exit(return_code=1, message=event.report)
 
-    def leave(self, return_code: int = 0) -> None:
-        """End the program."""
+    async def action_quit(self) -> None:
+        """Leave; the runs go on."""
         self._actions.wait()
-        self.exit(return_code=return_code)
+        self.exit()

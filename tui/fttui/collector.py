@@ -20,7 +20,8 @@ from fttui_engine.runs.metrics import MetricsFollower
 from fttui_engine.runs.run import Run, all_runs
 from fttui_engine.runs.summary import RunSummary, summarize
 
-from fttui.snapshot import Hardware, LogWindow, RunDetail, Snapshot, detail_of, harmless, in_order
+from fttui.history import History, latest
+from fttui.snapshot import Hardware, LogWindow, RunDetail, Snapshot, harmless, in_order
 
 POLL_SECONDS = 1.0
 BUSY_POLL_SECONDS = 0.05
@@ -36,6 +37,7 @@ class RunFollower:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._metrics = MetricsFollower(run.metrics_path)
+        self._history = History()
         self._log_path: Path | None = None
         self._log: LogFollower | None = None
         self._lines: deque[str] = deque(maxlen=LOG_LINES)
@@ -49,15 +51,33 @@ class RunFollower:
         changed = [self._metrics.poll(), self._poll_events(), self._poll_log(log_path)]
         if any(changed):
             window = LogWindow(self._log_path, self._lines_seen - len(self._lines), tuple(self._lines))
-            self._detail = detail_of(self.run.id, self._metrics.points, self._events, window)
+            self._detail = self._put_together(window)
         return self._detail
+
+    def _put_together(self, window: LogWindow) -> RunDetail:
+        points = self._metrics.points
+        self._history.update(points)
+        return RunDetail(
+            run_id=self.run.id,
+            losses=self._history.losses.points(),
+            evaluations=self._history.evaluations.points(),
+            best_loss=self._history.best_loss,
+            learning_rate=latest(points, "learning_rate"),
+            grad_norm=latest(points, "grad_norm"),
+            gpu_memory_peak_bytes=latest(points, "gpu_memory_peak_bytes"),
+            events=tuple(self._events),
+            log=window,
+        )
 
     def _poll_events(self) -> bool:
         size = _size(self.run.events_path)
         if size == self._events_size:
             return False
         self._events_size = size
-        self._events = run_events.read_events(self.run.events_path)
+        self._events = [
+            event._replace(message=one_line(event.message), event=one_line(event.event))
+            for event in run_events.read_events(self.run.events_path)
+        ]
         return True
 
     def _poll_log(self, path: Path) -> bool:

@@ -67,7 +67,7 @@ KEYS: Final = (
     ),
     Key("help", "question_mark,f1", "?", "help", "help", "this page", EVERYWHERE),
     Key("back", "escape,q", "esc", "back", "back", "one screen back", RUN | LOG),
-    Key("quit", "q", "q", "quit", "quit", "leave fttui; the runs go on", DASHBOARD),
+    Key("quit", "q", "q", "app.quit", "quit", "leave fttui; the runs go on", DASHBOARD),
 )
 
 

@@ -5,7 +5,7 @@ A snapshot is also the gate between the outside and the terminal: every text in 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from fttui_engine.runs.journal import ExitVerdict
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary
+
+from fttui.history import Point, number
 
 NUMBERS = ("step", "max_steps", "loss", "tokens_per_second", "step_seconds", "eta_seconds", "epoch")
 NOWHERE = Path()
@@ -50,8 +52,8 @@ class RunDetail:
     """The history of the selected run."""
 
     run_id: str
-    losses: tuple[tuple[int, float], ...] = ()
-    evaluations: tuple[tuple[int, float], ...] = ()
+    losses: tuple[Point, ...] = ()
+    evaluations: tuple[Point, ...] = ()
     best_loss: float | None = None
     learning_rate: float | None = None
     grad_norm: float | None = None
@@ -126,47 +128,4 @@ def _harmless_verdict(verdict: ExitVerdict | None) -> ExitVerdict | None:
         return None
     return verdict._replace(
         kind=one_line(verdict.kind), message=one_line(verdict.message), advice=one_line(verdict.advice)
-    )
-
-
-def number(value: object) -> float | None:
-    """Return a value if it is a number, not-a-number and the infinities included."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def curve(points: Sequence[dict[str, Any]], key: str) -> tuple[tuple[int, float], ...]:
-    """Return the steps and values of one metric."""
-    return tuple(
-        (int(step), value)
-        for point in points
-        if (value := number(point.get(key))) is not None
-        and (step := number(point.get("step"))) is not None
-        and math.isfinite(step)
-        and step >= 0
-    )
-
-
-def latest(points: Sequence[dict[str, Any]], key: str) -> float | None:
-    """Return the newest value of a metric; evaluation lines, which do not carry it, are passed over."""
-    return next((value for point in reversed(points) if (value := number(point.get(key))) is not None), None)
-
-
-def detail_of(
-    run_id: str, points: Sequence[dict[str, Any]], events: Sequence[Event], log: LogWindow
-) -> RunDetail:
-    """Put the history of a run together."""
-    losses = curve(points, "loss")
-    finite = [value for _, value in losses if math.isfinite(value)]
-    return RunDetail(
-        run_id=run_id,
-        losses=losses,
-        evaluations=curve(points, "eval_loss"),
-        best_loss=min(finite, default=None),
-        learning_rate=latest(points, "learning_rate"),
-        grad_norm=latest(points, "grad_norm"),
-        gpu_memory_peak_bytes=latest(points, "gpu_memory_peak_bytes"),
-        events=tuple(
-            each._replace(message=one_line(each.message), event=one_line(each.event)) for each in events
-        ),
-        log=log,
     )

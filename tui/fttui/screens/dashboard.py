@@ -128,7 +128,3 @@ class Dashboard(RunScreen):
 
         if self._allowed("open"):
             self.app.push_screen(RunView())
-
-    def action_quit(self) -> None:
-        """Leave; the runs go on."""
-        self.cockpit.leave()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-Point = tuple[int, float]
+from fttui.history import Point
 
 # Bits of the dots of a braille cell, from top to bottom, in its left and its right column (Unicode 2800).
 DOT_BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))

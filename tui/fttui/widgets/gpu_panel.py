@@ -100,7 +100,7 @@ def gpu_cell(gpu: Gpu, user: str, width: int) -> Line:
     """Return one GPU in so many cells; the narrower, the fewer facts, but always load and memory."""
     load = gpu.utilization_percent
     wide, middle = width >= WIDE_CELL, width >= MIDDLE_CELL
-    spans = [Span(f" {gpu.index:<2}", "strong")]
+    spans = [Span(f" {gpu.index:<2} ", "strong")]
     if wide:
         spans.append(Span(fit(one_line(gpu.name).removeprefix("NVIDIA "), min(22, width - 58)) + " "))
     if middle:
