@@ -2,9 +2,17 @@
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from fttui_engine.runs.files import SCHEMA, Json, read_json_or_none, write_json
+from fttui_engine.runs.files import (
+    SCHEMA,
+    Json,
+    finite_number,
+    number,
+    read_json_or_none,
+    whole_number,
+    write_json,
+)
 
 SCRATCH = "scratch"
 NEWEST = "newest"
@@ -68,6 +76,9 @@ class Exit(NamedTuple):
     ended_at: float
 
 
+_PROGRESS_NUMBERS = ("epoch", "tokens_per_second", "step_seconds", "eta_seconds", "time")
+
+
 class Attempt:
     """The folder ``attempts/<number>`` of a run."""
 
@@ -86,24 +97,24 @@ class Attempt:
     def read_request(self) -> Request:
         """Return where the attempt is to start; the newest checkpoint where nothing can be read."""
         value = read_json_or_none(self.path / "request.json") or {}
-        step = value.get("step")
-        return Request(str(value.get("resume", NEWEST)), step if isinstance(step, int) else None)
+        return Request(str(value.get("resume", NEWEST)), whole_number(value.get("step")))
 
     def write_launch(self, launch: Launch) -> None:
         """Record the exact command, before it is run."""
         write_json(self.path / "launch.json", {"schema": SCHEMA, **launch._asdict()})
 
     def read_launch(self) -> Launch | None:
-        """Return the exact command, ``None`` where it is not decided yet."""
-        value = read_json_or_none(self.path / "launch.json")
-        if value is None:
+        """Return the exact command, ``None`` where it is not decided yet or cannot be read."""
+        value = read_json_or_none(self.path / "launch.json") or {}
+        argv = value.get("argv")
+        if not isinstance(argv, list) or not argv:
             return None
         return Launch(
-            argv=[str(argument) for argument in value.get("argv", [])],
-            environment={str(key): str(item) for key, item in value.get("environment", {}).items()},
+            argv=[str(argument) for argument in argv],
+            environment=_texts(value.get("environment")),
             cwd=str(value.get("cwd", "/")),
-            resume_from=value.get("resume_from"),
-            resume_step=value.get("resume_step"),
+            resume_from=_text_or_none(value.get("resume_from")),
+            resume_step=whole_number(value.get("resume_step")),
         )
 
     def request_stop(self) -> None:
@@ -123,7 +134,15 @@ class Attempt:
         value = read_json_or_none(self.path / "progress.json")
         if value is None or not isinstance(value.get("phase"), str):
             return None
-        return Progress(**_known(value, Progress))
+        numbers: Json = {name: finite_number(value.get(name)) for name in _PROGRESS_NUMBERS}
+        return Progress(
+            phase=value["phase"],
+            step=whole_number(value.get("step")) or 0,
+            max_steps=whole_number(value.get("max_steps")),
+            pid=whole_number(value.get("pid")),
+            loss=number(value.get("loss")),
+            **numbers,
+        )
 
     def write_outcome(self, outcome: Outcome) -> None:
         """Record how training ended; the last thing that rank 0 does."""
@@ -134,15 +153,14 @@ class Attempt:
         value = read_json_or_none(self.path / "outcome.json")
         if value is None or value.get("result") not in ("finished", "stopped", "failed"):
             return None
-        step = value.get("step")
         return Outcome(
             result=value["result"],
-            step=step if isinstance(step, int) else 0,
-            max_steps=value.get("max_steps"),
+            step=whole_number(value.get("step")) or 0,
+            max_steps=whole_number(value.get("max_steps")),
             message=str(value.get("message") or ""),
             advice=str(value.get("advice") or ""),
             kind=str(value.get("kind") or ""),
-            checkpoint=value.get("checkpoint"),
+            checkpoint=_text_or_none(value.get("checkpoint")),
         )
 
     def write_exit(self, ended: Exit) -> None:
@@ -151,18 +169,22 @@ class Attempt:
 
     def read_exit(self) -> Exit | None:
         """Return how the process ended, ``None`` if it runs or nobody was there to see."""
-        value = read_json_or_none(self._exit_path)
-        if value is None or not isinstance(value.get("pid"), int):
+        value = read_json_or_none(self._exit_path) or {}
+        pid = whole_number(value.get("pid"))
+        if pid is None:
             return None
         return Exit(
-            pid=value["pid"],
-            code=value.get("code"),
-            signal=value.get("signal"),
-            started_at=float(value.get("started_at") or 0.0),
-            ended_at=float(value.get("ended_at") or 0.0),
+            pid=pid,
+            code=whole_number(value.get("code")),
+            signal=whole_number(value.get("signal")),
+            started_at=finite_number(value.get("started_at")) or 0.0,
+            ended_at=finite_number(value.get("ended_at")) or 0.0,
         )
 
 
-def _known(value: Json, kind: type[Any]) -> Json:
-    """Return the fields of ``value`` that ``kind`` has; a later release may have written more."""
-    return {key: item for key, item in value.items() if key in kind._fields}
+def _texts(value: object) -> dict[str, str]:
+    return {str(key): str(item) for key, item in value.items()} if isinstance(value, dict) else {}
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None

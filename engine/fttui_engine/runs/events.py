@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from fttui_engine.runs.files import Json, append_line, read_lines
+from fttui_engine.runs.files import Json, append_line, finite_number, read_lines
 from fttui_engine.runs.states import State
 
 _OWN_FIELDS = frozenset({"time", "seq", "event", "attempt", "state", "message"})
@@ -30,7 +30,9 @@ def write_event(path: Path, event: Event) -> None:
     """Append one event and make it survive a power cut."""
     value = event._asdict()
     data = value.pop("data")
-    append_line(path, {**value, **{key: item for key, item in data.items() if key not in value}}, durable=True)
+    append_line(
+        path, {**value, **{key: item for key, item in data.items() if key not in value}}, durable=True
+    )
 
 
 def read_events(path: Path) -> list[Event]:
@@ -39,9 +41,12 @@ def read_events(path: Path) -> list[Event]:
 
 
 def _event(value: Json) -> Event | None:
+    moment = finite_number(value.get("time"))
+    if moment is None:
+        return None
     try:
         return Event(
-            time=float(value["time"]),
+            time=moment,
             seq=int(value["seq"]),
             event=str(value["event"]),
             attempt=int(value.get("attempt") or 0),
@@ -49,5 +54,5 @@ def _event(value: Json) -> Event | None:
             message=str(value.get("message", "")),
             data={key: item for key, item in value.items() if key not in _OWN_FIELDS},
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None

@@ -95,16 +95,17 @@ class Line(NamedTuple):
 def read_lines(path: Path, offset: int = 0) -> Iterator[Line]:
     """Yield the complete lines of a JSON-lines file from ``offset``; a last line without newline is not yet there."""
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                offset += len(line)
-                if line.strip():
-                    yield Line(parse_line(line), offset)
-    except (FileNotFoundError, NotADirectoryError):
+        file = path.open("rb")
+    except OSError:
         return
+    with file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            if line.strip():
+                yield Line(parse_line(line), offset)
 
 
 def parse_line(line: bytes) -> Json | None:
@@ -125,6 +126,27 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return value
+
+
+def number(value: object) -> float | None:
+    """Return a number that a file carries, also one that JSON has no number for; ``None`` for anything else."""
+    if isinstance(value, str):
+        return NON_FINITE.get(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def finite_number(value: object) -> float | None:
+    """Return a number that a file carries if it can be counted with, ``None`` for anything else."""
+    found = number(value)
+    try:
+        return found if found is not None and math.isfinite(found) else None
+    except OverflowError:  # an integer beyond every float
+        return None
+
+
+def whole_number(value: object) -> int | None:
+    """Return a whole number that a file carries, ``None`` for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def write_all(descriptor: int, content: bytes) -> None:

@@ -75,7 +75,7 @@ def identity_from_json(value: object) -> ProcessIdentity | None:
             int(value["pid"]),
             int(value["start_ticks"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

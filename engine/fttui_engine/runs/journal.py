@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from fttui_engine.runs.events import Event, read_events, write_event
-from fttui_engine.runs.files import SCHEMA, DamagedFileError, Json, read_json, write_json
+from fttui_engine.runs.files import SCHEMA, DamagedFileError, Json, finite_number, read_json, write_json
 from fttui_engine.runs.states import State, can_follow
 
 if TYPE_CHECKING:
@@ -51,14 +51,19 @@ def read_state(run: "Run") -> RunState:
         value = read_json(run.state_path)
         if value is not None:
             return _from_json(value)
-    except (DamagedFileError, KeyError, TypeError, ValueError):
+    except (DamagedFileError, KeyError, TypeError, ValueError, OverflowError):
         pass
     return rebuild_state(run)
 
 
 def rebuild_state(run: "Run") -> RunState:
-    """Return the state that the events tell of; times and verdict as far as they are known."""
+    """Return the state that the events tell of; times and verdict as far as they are known.
+
+    A run whose folder is gone is parked: whoever waits for its end must not wait for ever.
+    """
     state = new_state(run.latest_attempt_number())
+    if not run.path.is_dir():
+        return state._replace(state=State.PARKED, detail="it was deleted")
     events = read_events(run.events_path)
     if events:
         state = state._replace(created_at=events[0].time)
@@ -135,7 +140,7 @@ def _is_damaged(run: "Run") -> bool:
         value = read_json(run.state_path)
         if value is not None:
             _from_json(value)
-    except (DamagedFileError, KeyError, TypeError, ValueError):
+    except (DamagedFileError, KeyError, TypeError, ValueError, OverflowError):
         return run.state_path.exists()
     return False
 
@@ -145,7 +150,7 @@ def _from_json(value: Json) -> RunState:
         state=State(value["state"]),
         attempt=int(value["attempt"]),
         seq=int(value["seq"]),
-        created_at=float(value["created_at"]),
+        created_at=_moment(value["created_at"]),
         started_at=_time(value.get("started_at")),
         attempt_started_at=_time(value.get("attempt_started_at")),
         ended_at=_time(value.get("ended_at")),
@@ -155,8 +160,14 @@ def _from_json(value: Json) -> RunState:
     )
 
 
+def _moment(value: object) -> float:
+    if (moment := finite_number(value)) is None:
+        raise ValueError(f"not a time: {value!r}")
+    return moment
+
+
 def _time(value: object) -> float | None:
-    return None if value is None else float(value)  # type: ignore[arg-type]
+    return None if value is None else _moment(value)
 
 
 def _verdict(value: object) -> ExitVerdict | None:

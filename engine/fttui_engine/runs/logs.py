@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 BLOCK_BYTES = 64 * 1024
@@ -52,18 +53,34 @@ def tail(path: Path, lines: int) -> list[str]:
         with path.open("rb") as file:
             position = file.seek(0, os.SEEK_END)
             stop = max(0, position - 1024 * BLOCK_BYTES)
-            content = b""
-            while position > stop and content.count(b"\n") <= lines:
+            blocks: list[bytes] = []
+            newlines = 0
+            while position > stop and newlines <= lines:
                 start = max(stop, position - BLOCK_BYTES)
                 file.seek(start)
-                content = file.read(position - start) + content
+                blocks.append(file.read(position - start))
+                newlines += blocks[-1].count(b"\n")
                 position = start
     except OSError:
         return []
-    found = log_lines(content)
+    found = log_lines(b"".join(reversed(blocks)))
     if found and not found[-1]:
         found.pop()
     return found[-lines:]
+
+
+def read_log(path: Path) -> Iterator[str]:
+    """Yield all lines of a log, holding no more than two blocks of it however long a line is."""
+    try:
+        file = path.open("rb")
+    except OSError:
+        return
+    with file:
+        while line := file.readline(BLOCK_BYTES):
+            while not line.endswith(b"\n") and (more := file.readline(BLOCK_BYTES)):
+                latest = line[line.rstrip(b"\r").rfind(b"\r") + 1 :]
+                line = latest[: 4 * LONGEST_LINE_CHARACTERS] + more  # no character has more than four bytes
+            yield from log_lines(line.rstrip(b"\n"))
 
 
 class LogFollower:

@@ -3,10 +3,11 @@
 import sys
 import time
 from argparse import Namespace
+from pathlib import Path
 
 from fttui_engine.errors import ExitCode, WrongRequestError
 from fttui_engine.runs.journal import read_state
-from fttui_engine.runs.logs import LogFollower, log_lines, tail
+from fttui_engine.runs.logs import LogFollower, read_log, tail
 from fttui_engine.runs.run import Run, find_run
 
 POLL_SECONDS = 0.2
@@ -26,11 +27,12 @@ def logs(arguments: Namespace) -> int:
     elif arguments.lines is not None:
         print_tail(attempt.log_path, arguments.lines)
     else:
-        _print_whole(attempt.log_path)
+        for line in read_log(attempt.log_path):
+            print(line)
     return ExitCode.DONE
 
 
-def print_tail(path, lines: int) -> None:  # type: ignore[no-untyped-def]
+def print_tail(path: Path, lines: int) -> None:
     """Print the last lines of a log."""
     for line in tail(path, lines):
         print(line)
@@ -53,13 +55,3 @@ def follow(run: Run, attempt_number: int | None = None, *, from_start: bool = Fa
                 print(line)
             return
         time.sleep(POLL_SECONDS)
-
-
-def _print_whole(path) -> None:  # type: ignore[no-untyped-def]
-    try:
-        with path.open("rb") as file:
-            for raw in file:
-                for line in log_lines(raw.rstrip(b"\n")):
-                    print(line)
-    except FileNotFoundError:
-        return
