@@ -1,18 +1,20 @@
 """Checkpoints: sealed by a manifest that is written last, or they do not count."""
 
+import itertools
 import json
 import os
 import re
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from fttui_engine.errors import FttuiError
-from fttui_engine.runs.files import SCHEMA, DamagedFileError, Json, read_json, sync_folder, write_json
+from fttui_engine.runs.files import SCHEMA, DamagedFileError, Json, finite, read_json, sync_folder, write_json
 
 MANIFEST = "manifest.json"
-_FOLDER = re.compile(r"checkpoint-(\d+)")
+_FOLDER = re.compile(r"checkpoint-([0-9]+)")
 
 
 class CheckpointDamagedError(FttuiError):
@@ -75,12 +77,17 @@ def seal(
         sync_folder(each)
     manifest = Manifest(step, world_size, versions, tuple(files), time.time(), extra or {})
     value = {"schema": SCHEMA, **manifest._asdict(), "files": [file._asdict() for file in files]}
+    # As it will be read back (a NaN by its name, every key a text), because the checksum is taken of the meaning.
+    value = json.loads(json.dumps(finite(value)))
     write_json(folder / MANIFEST, {**value, "digest": _digest(value)})
     return manifest
 
 
-def verify(folder: Path) -> Manifest:
-    """Return the manifest after reading every byte of the checkpoint; raises CheckpointDamagedError."""
+def verify(folder: Path, meanwhile: Callable[[], None] = lambda: None) -> Manifest:
+    """Return the manifest after reading every byte of the checkpoint; raises CheckpointDamagedError.
+
+    ``meanwhile`` is called after every 16 MiB (16 ms): whoever has others to answer can do so, or raise to give up.
+    """
     manifest = read_manifest(folder)
     for sealed in manifest.files:
         path = folder / sealed.name
@@ -90,7 +97,7 @@ def verify(folder: Path) -> Manifest:
                     raise CheckpointDamagedError(
                         folder, f"{sealed.name} does not have its {sealed.size_bytes} bytes"
                     )
-                digest = _sha256(file)
+                digest = _sha256(file, meanwhile)
         except OSError as error:
             raise CheckpointDamagedError(folder, f"{sealed.name}: {error.strerror}") from error
         if digest != sealed.sha256:
@@ -117,12 +124,13 @@ def read_manifest(folder: Path) -> Manifest:
             world_size=int(value["world_size"]),
             versions=dict(value["versions"]),
             files=tuple(
-                SealedFile(file["name"], file["size_bytes"], file["sha256"]) for file in value["files"]
+                SealedFile(str(file["name"]), int(file["size_bytes"]), str(file["sha256"]))
+                for file in value["files"]
             ),
             sealed_at=float(value["sealed_at"]),
             extra=dict(value["extra"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointDamagedError(folder, "its manifest is incomplete") from error
     if folder.name != f"checkpoint-{manifest.step}":
         raise CheckpointDamagedError(folder, f"its manifest is that of step {manifest.step}")
@@ -132,34 +140,41 @@ def read_manifest(folder: Path) -> Manifest:
 def list_checkpoints(output_dir: Path) -> list[Checkpoint]:
     """Return the checkpoints of a folder, lowest step first, without reading their content."""
     try:
-        entries = [entry for entry in os.scandir(output_dir) if _FOLDER.fullmatch(entry.name)]
-    except OSError:
+        entries = [
+            entry for entry in os.scandir(output_dir) if _FOLDER.fullmatch(entry.name) and entry.is_dir()
+        ]
+    except (OSError, ValueError):  # ValueError: a damaged plan named a folder that no file system can have
         return []
-    return sorted(_glance(Path(entry.path)) for entry in entries if entry.is_dir())
+    return sorted(_glance(Path(entry.path)) for entry in entries)
 
 
 def set_aside(folder: Path) -> Path:
     """Rename a checkpoint that does not count, so that nothing resumes from it and nothing of it is lost."""
-    for number in range(1, 100_000):
+    for number in itertools.count(1):
         target = folder.with_name(f"torn-{folder.name}" + (f".{number}" if number > 1 else ""))
         if not target.exists():
-            os.rename(folder, target)
-            return target
-    raise FileExistsError(folder)
+            break
+    os.rename(folder, target)
+    return target
 
 
 def retire(output_dir: Path, label: str, above_step: int = -1) -> list[int]:
     """Move the checkpoints above a step into the folder ``before-<label>``, because training goes back behind them.
 
-    Left in place, a later resume would take them for the present training's newest. Returns their steps.
+    Left in place, a later resume would take them for the present training's newest. Returns their steps. Where an
+    earlier run of the same label left one of the same step, the folder gets a number, so that nothing is lost.
     """
     retired = [checkpoint for checkpoint in list_checkpoints(output_dir) if checkpoint.step > above_step]
-    if retired:
-        aside = output_dir / f"before-{label}"
+    for checkpoint in retired:
+        aside = _free_folder(output_dir / f"before-{label}", checkpoint.path.name)
         aside.mkdir(mode=0o700, exist_ok=True)
-        for checkpoint in retired:
-            os.rename(checkpoint.path, aside / checkpoint.path.name)
+        os.rename(checkpoint.path, aside / checkpoint.path.name)
     return [checkpoint.step for checkpoint in retired]
+
+
+def _free_folder(folder: Path, name: str) -> Path:
+    numbered = (folder.with_name(f"{folder.name}.{number}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([folder], numbered) if not (each / name).exists())
 
 
 def _glance(folder: Path) -> Checkpoint:
@@ -174,10 +189,18 @@ def _glance(folder: Path) -> Checkpoint:
     )
 
 
-def _sha256(file: BinaryIO) -> str:
+def _sha256(file: BinaryIO, meanwhile: Callable[[], None] = lambda: None) -> str:
     import hashlib
 
-    return hashlib.file_digest(file, "sha256").hexdigest()
+    digest, block = hashlib.sha256(), memoryview(bytearray(1 << 20))
+    for number in itertools.count(1):
+        size = file.readinto(block)  # type: ignore[attr-defined]
+        if not size:
+            return digest.hexdigest()
+        digest.update(block[:size])
+        if number % 16 == 0:
+            meanwhile()
+    raise AssertionError("a count without end")
 
 
 def _digest(value: Json) -> str:

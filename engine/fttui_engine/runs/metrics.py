@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from fttui_engine.runs.files import NON_FINITE, Json, append_line, read_lines
+from fttui_engine.runs.files import NON_FINITE, Json, append_line, finite_number, read_lines
 
 
 class MetricsWriter:
@@ -59,20 +59,28 @@ class MetricsFollower:
         point = {
             key: NON_FINITE.get(item, item) if isinstance(item, str) else item for key, item in point.items()
         }
-        step = point.get("step")
-        if isinstance(step, int | float):
-            if step < self._last_step or (step == self._last_step and _kind(point) == _kind(self.points[-1])):
-                self._forget_from(step, _kind(point))
+        step = _step(point)
+        if step is not None:
+            if step <= self._last_step:
+                self._forget_from(step, is_evaluation=_is_evaluation(point))
             self._last_step = step
         self.points.append(point)
 
-    def _forget_from(self, step: float, kind: bool) -> None:
-        """Drop what an earlier attempt wrote from ``step`` on: training went back there."""
-        points = self.points
-        while points and isinstance(last := points[-1].get("step"), int | float):
-            if last < step or (last == step and _kind(points[-1]) != kind):
+    def _forget_from(self, step: float, *, is_evaluation: bool) -> None:
+        """Drop what was written from this line's like on: training went back there.
+
+        A step has at most one training and one evaluation line, so the other kind of the same step is no return.
+        """
+        keep = len(self.points)
+        for index in reversed(range(len(self.points))):
+            earlier = _step(self.points[index])
+            if earlier is None:
+                continue
+            if earlier < step:
                 break
-            points.pop()
+            if earlier > step or _is_evaluation(self.points[index]) == is_evaluation:
+                keep = index
+        del self.points[keep:]
 
 
 def read_metrics(path: Path) -> list[Json]:
@@ -82,6 +90,9 @@ def read_metrics(path: Path) -> list[Json]:
     return follower.points
 
 
-def _kind(point: Json) -> bool:
-    """Tell an evaluation line from a training line: both may stand at the same step."""
+def _step(point: Json) -> float | None:
+    return finite_number(point.get("step"))
+
+
+def _is_evaluation(point: Json) -> bool:
     return "eval_loss" in point
