@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fttui_engine.errors import WrongRequestError
+from fttui_engine.errors import NoSuchRunError, WrongRequestError
 from fttui_engine.runs.home import PRIVATE_FILE
 from fttui_engine.runs.run import Run
 
@@ -21,21 +21,36 @@ def charge_lock(run: Run, wait_seconds: float = 10.0) -> Iterator[None]:
     Where the file system has no locks (some NFS mounts), the check under the lock is still made, so that only two
     viewers within the same few milliseconds could collide.
     """
-    descriptor = os.open(run.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    deadline = time.monotonic() + wait_seconds
+    while (descriptor := _try_lock(run)) is None:
+        if time.monotonic() > deadline:
+            raise WrongRequestError(f"{run.id} is being changed by another fttui", "try again in a moment")
+        time.sleep(0.01)
     try:
-        deadline = time.monotonic() + wait_seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if error.errno in _NO_LOCKS:
-                    break
-                if time.monotonic() > deadline:
-                    raise WrongRequestError(
-                        f"{run.id} is being changed by another fttui", "try again in a moment"
-                    ) from error
-                time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)
+
+
+def _try_lock(run: Run) -> int | None:
+    """Return a descriptor that holds the lock, ``None`` while somebody else does.
+
+    The lock file is opened anew each time: while we wait the run may be deleted, and another one get its name.
+    """
+    try:
+        descriptor = os.open(run.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    except FileNotFoundError as error:
+        raise NoSuchRunError(f"{run.id} was deleted", "fttui ls shows all runs") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            os.close(descriptor)
+            return None
+    try:
+        if os.path.samestat(os.fstat(descriptor), os.stat(run.lock_path)):
+            return descriptor
+    except FileNotFoundError:
+        pass
+    os.close(descriptor)
+    return None

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,11 @@ from fttui_engine.runs.home import PRIVATE_FOLDER, runs_folder
 MOST_OF_ONE_NAME = 100_000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ID = re.compile(_NAME.pattern + r"(?:\.[0-9]{1,6})?")
+"""A name, with the number behind it that makes it unique."""
+
+STALE_SECONDS = 3600.0
+"""A folder that was being prepared or deleted this long ago belongs to a process that was killed meanwhile."""
 
 
 class Plan(NamedTuple):
@@ -93,7 +99,7 @@ class Run:
                 gpus=[int(gpu) for gpu in gpus] if isinstance(gpus, list) else None,
                 grace_seconds=float(value["grace_seconds"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DamagedFileError(f"{self.plan_path} is damaged or missing: {error}") from error
 
     def write_plan(self, plan: Plan) -> None:
@@ -129,7 +135,7 @@ def all_runs(home: Path | None = None) -> list[Run]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     for entry in entries:
-        if entry.name.startswith(".") or not _NAME.fullmatch(entry.name):
+        if not _ID.fullmatch(entry.name):
             continue
         try:
             plan_written = os.stat(os.path.join(entry.path, "plan.json")).st_mtime
@@ -144,7 +150,7 @@ def find_run(reference: str, home: Path | None = None) -> Run:
 
     Raises NoSuchRunError, or WrongRequestError where several runs fit.
     """
-    if _NAME.fullmatch(reference):
+    if _ID.fullmatch(reference):
         exact = Run(runs_folder(home) / reference)
         if exact.plan_path.exists():
             return exact
@@ -198,6 +204,23 @@ def delete_run_folder(run: Run) -> None:
     doomed = run.path.with_name(f".deleted-{run.id}-{os.urandom(4).hex()}")
     os.rename(run.path, doomed)
     shutil.rmtree(doomed)
+
+
+def delete_stale_folders(home: Path | None = None) -> None:
+    """Delete what a start or a deletion that was killed left behind."""
+    try:
+        entries = [
+            entry
+            for entry in os.scandir(runs_folder(home))
+            if entry.name.startswith((".new-", ".deleted-"))
+            and time.time() - entry.stat(follow_symlinks=False).st_ctime > STALE_SECONDS
+        ]
+    except OSError:
+        return
+    for entry in entries:
+        import shutil
+
+        shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _nearest(reference: str, ids: list[str]) -> str:
