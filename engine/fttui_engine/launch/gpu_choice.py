@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from fttui_engine.errors import WrongRequestError
+from fttui_engine.runs.files import DamagedFileError
 from fttui_engine.runs.journal import read_state
 from fttui_engine.runs.run import Run, all_runs
 
@@ -74,7 +75,10 @@ def _taken_by_live_runs() -> set[int]:
 
 
 def _gpus_of(run: Run) -> list[int]:
-    return run.read_plan().gpus or []
+    try:
+        return run.read_plan().gpus or []
+    except DamagedFileError:
+        return []
 
 
 def _free_bytes(gpu: "Gpu") -> int:

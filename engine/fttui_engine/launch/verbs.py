@@ -11,7 +11,7 @@ from fttui_engine.runs.run import Plan, Run, check_name
 from fttui_engine.supervise.control import adopt, reconcile, remove, restart, resume, start_plan, stop
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fttui_engine.spec.resolved import Resolved
 
@@ -95,7 +95,7 @@ def _worker_environment(resolved: "Resolved") -> dict[str, str]:
     return {**fixed, **(resolved.run.environment or {})}
 
 
-def _write_command_spec(plan: Plan):  # type: ignore[no-untyped-def]
+def _write_command_spec(plan: Plan) -> "Callable[[Path, str], None]":
     def write_spec(path: Path, output_dir: str) -> None:
         import json
 

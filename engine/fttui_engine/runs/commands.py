@@ -58,6 +58,12 @@ def answer_command(run: Run, command: Command, answer: Answer) -> None:
     (run.new_commands_dir / command.name).unlink(missing_ok=True)
 
 
+def refuse_commands(run: Run, message: str) -> None:
+    """Answer all wishes that still wait with a no."""
+    for command in waiting_commands(run):
+        answer_command(run, command, Answer(False, message))
+
+
 def read_answer(run: Run, command: Command) -> Answer | None:
     """Return what became of a wish, ``None`` while nobody has taken it."""
     value = read_json_or_none(run.done_commands_dir / command.name)

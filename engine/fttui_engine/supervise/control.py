@@ -12,8 +12,10 @@ from fttui_engine.runs.commands import (
     KILL,
     STOP,
     Answer,
+    Command,
     drop_command,
     read_answer,
+    refuse_commands,
     withdraw_command,
 )
 from fttui_engine.runs.files import read_json_or_none
@@ -27,11 +29,13 @@ from fttui_engine.runs.run import (
     all_runs,
     claim_run_folder,
     delete_run_folder,
+    delete_stale_folders,
     new_run_folder,
 )
 from fttui_engine.runs.states import State
-from fttui_engine.supervise.output import claim_output, release_output
-from fttui_engine.supervise.spawn import spawn_keeper
+from fttui_engine.supervise.evidence import recorded_process
+from fttui_engine.supervise.output import claim_output, reclaim_output, release_output
+from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
 
 ANSWER_SECONDS = 5.0
 GOING_SECONDS = 5.0
@@ -48,7 +52,7 @@ def start_plan(
     held until a keeper is in charge; nothing is left behind where it cannot start.
     """
     ensure_home(home)
-    draft = Run(new_run_folder(home))
+    draft = run = Run(new_run_folder(home))
     try:
         draft.attempt(1).create(Request(SCRATCH))
 
@@ -67,8 +71,9 @@ def start_plan(
             spawn_keeper(run, 1)
             return run
     except BaseException:
-        if draft.path.exists():
-            delete_run_folder(draft)
+        process = recorded_process(run, run.attempt(1))
+        if not keeper_is_alive(run) and not (process and process.is_alive) and run.path.exists():
+            delete_run_folder(run)
         raise
 
 
@@ -80,17 +85,26 @@ def stop(run: Run, *, now: bool = False) -> Answer:
     _refuse_foreign(run)
     adopt(run)
     command = drop_command(run, KILL if now else STOP)
+    answer = _await_answer(run, command)
+    if not answer.accepted:
+        raise WrongRequestError(f"{run.id}: {answer.message}")
+    return answer
+
+
+def _await_answer(run: Run, command: Command) -> Answer:
     deadline = time.monotonic() + ANSWER_SECONDS
     while (answer := read_answer(run, command)) is None:
-        if time.monotonic() > deadline:
-            withdraw_command(run, command)
+        ended = not read_state(run).state.is_live and _in_charge(run) is not Liveness.ALIVE
+        if ended or time.monotonic() > deadline:
+            if not withdraw_command(run, command) and (answer := read_answer(run, command)):
+                break
+            if ended:
+                raise WrongRequestError(f"{run.id} ended before it could be asked", "nothing was changed")
             raise FttuiError(
                 f"the supervisor of {run.id} did not answer within {ANSWER_SECONDS:.0f} s",
                 f"{run.supervisor_log_path} may say why; fttui reconcile puts another one in place",
             )
         time.sleep(0.02)
-    if not answer.accepted:
-        raise WrongRequestError(f"{run.id}: {answer.message}")
     return answer
 
 
@@ -119,6 +133,7 @@ def restart(run: Run) -> Run:
 
 def remove(run: Run) -> None:
     """Delete an ended run with all that is in its directory; an output folder elsewhere is left as it is."""
+    adopt(run)
     with charge_lock(run):
         _refuse_live(run, "stop it first")
         release_output(run)
@@ -126,8 +141,22 @@ def remove(run: Run) -> None:
 
 
 def reconcile(home: Path) -> list[str]:
-    """Adopt every live run of this host that nobody is in charge of; return a sentence for each."""
-    return [f"{run.id}: {said}" for run in all_runs(home) if (said := adopt(run))]
+    """Adopt every live run of this host that nobody is in charge of; return a sentence for each.
+
+    Also clears away what starts and deletions that were killed have left behind.
+    """
+    delete_stale_folders(home)
+    return [f"{run.id}: {said}" for run in all_runs(home) if (said := look_after(run))]
+
+
+def look_after(run: Run) -> str:
+    """Adopt a run if need be; where that fails say so, since whoever only looks is to see the others all the same."""
+    try:
+        return adopt(run)
+    except FttuiError as error:
+        return f"cannot be adopted: {error.message}"
+    except OSError as error:
+        return f"cannot be adopted: {error.filename or run.path}: {error.strerror}"
 
 
 def adopt(run: Run) -> str:
@@ -152,9 +181,15 @@ def adopt(run: Run) -> str:
         )
         spawn_keeper(run)
     deadline = time.monotonic() + GOING_SECONDS
-    while read_state(run).state.is_live and not _supervisor_is_alive(run) and time.monotonic() < deadline:
+    while read_state(run).state.is_live and not _is_settled(run) and time.monotonic() < deadline:
         time.sleep(0.02)
     return f"adopted; it is {read_state(run).state}"
+
+
+def _is_settled(run: Run) -> bool:
+    """Whether a supervisor is there and has nothing to judge: the attempt lives, or has not begun."""
+    process = recorded_process(run, run.attempt(read_state(run).attempt))
+    return _supervisor_is_alive(run) and (process is None or process.is_alive)
 
 
 def _was_to_start_before_reboot(run: Run) -> bool:
@@ -167,24 +202,49 @@ def _was_to_start_before_reboot(run: Run) -> bool:
 
 
 def _next_attempt(run: Run, request: Request, event: str, message: str) -> Run:
+    adopt(run)
     with charge_lock(run):
         _refuse_live(run, "nothing was changed")
-        number = max(run.latest_attempt_number(), read_state(run).attempt) + 1
-        run.attempt(number).create(request)
-        Journal(run).move(
-            State.STARTING, event, message, attempt=number, exit=None, ended_at=None, attempt_started_at=None
-        )
-        spawn_keeper(run)
+        with reclaim_output(run):
+            # Asked of the attempt before, by somebody who was killed over it: not to end the new one.
+            refuse_commands(run, "the run had ended before it could be asked")
+            number = max(run.latest_attempt_number(), read_state(run).attempt) + 1
+            run.attempt(number).create(request)
+            journal = Journal(run)
+            journal.move(
+                State.STARTING,
+                event,
+                message,
+                attempt=number,
+                exit=None,
+                ended_at=None,
+                attempt_started_at=None,
+                stop_deadline=None,
+            )
+            try:
+                spawn_keeper(run)
+            except BaseException:
+                if not keeper_is_alive(run):
+                    _fail_to_start(run, journal)
+                raise
     return run
+
+
+def _fail_to_start(run: Run, journal: Journal) -> None:
+    message = "No keeper could be started, so the attempt did not begin."
+    advice = f"{run.supervisor_log_path} may say why; fttui resume {run.id} tries again"
+    verdict = ExitVerdict("keeper", None, None, message, advice)
+    journal.move(State.FAILED, "failed", message, exit=verdict, ended_at=time.time())
 
 
 def _refuse_live(run: Run, hint: str) -> None:
     """Raise WrongRequestError unless the run has ended and its keeper is gone; the caller holds the lock."""
-    _refuse_foreign(run)
     deadline = time.monotonic() + GOING_SECONDS
     while True:
         if (state := read_state(run).state).is_live:
+            _refuse_foreign(run)
             raise WrongRequestError(f"{run.id} is {state}", hint)
+        # The keeper of an ended run is not waited for on another host: there is nothing left for it to do.
         if _in_charge(run) is not Liveness.ALIVE:
             return
         if time.monotonic() > deadline:

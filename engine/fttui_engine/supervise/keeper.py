@@ -30,7 +30,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from fttui_engine.runs.attempt import Attempt, Exit, Launch
 from fttui_engine.runs.files import SCHEMA, read_json_or_none, write_json
@@ -40,8 +40,10 @@ from fttui_engine.runs.run import Run
 PR_SET_CHILD_SUBREAPER = 36
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 30.0
+QUICK_RESTARTS = 8
+"""So many early deaths in a row are followed at once, since somebody may be killing; more look like our own fault."""
 STEADY_SECONDS = 10.0
-"""A supervisor that lived this long died of something new: the next one follows without back-off."""
+"""A supervisor that lived this long died of something new."""
 
 EXEC_FAILED = 127
 GATE_CLOSED = 125
@@ -61,7 +63,7 @@ class Keeper:
         self._supervisor_pid = 0
         self._supervisor_started = 0.0
         self._supervisor_due = 0.0
-        self._backoff_seconds = FIRST_BACKOFF_SECONDS
+        self._early_deaths = 0
         self._supervisor_done = False
         # SEQPACKET keeps messages whole; the other end is inherited by every supervisor in turn, and its end of file
         # is how a supervisor learns at once that the keeper died.
@@ -138,10 +140,11 @@ class Keeper:
     def _supervisor_ended(self, status: int) -> None:
         self._supervisor_pid = 0
         self._supervisor_done = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
-        if time.monotonic() - self._supervisor_started > STEADY_SECONDS:
-            self._backoff_seconds = FIRST_BACKOFF_SECONDS
-        self._supervisor_due = time.monotonic() + self._backoff_seconds
-        self._backoff_seconds = min(2 * self._backoff_seconds, LONGEST_BACKOFF_SECONDS)
+        lived_seconds = time.monotonic() - self._supervisor_started
+        self._early_deaths = 0 if lived_seconds > STEADY_SECONDS else self._early_deaths + 1
+        doublings = min(10, max(0, self._early_deaths - QUICK_RESTARTS))
+        backoff_seconds = min(FIRST_BACKOFF_SECONDS * 2**doublings, LONGEST_BACKOFF_SECONDS)
+        self._supervisor_due = time.monotonic() + backoff_seconds
 
     def _stand_up_supervisor(self) -> None:
         if self._supervisor_pid or self._supervisor_done or time.monotonic() < self._supervisor_due:
@@ -159,7 +162,8 @@ class Keeper:
                 "FTTUI_ROLE": "supervisor",
                 "FTTUI_KEEPER_FD": str(self._theirs.fileno()),
             }
-            command = [sys.executable, "-P", "-m", "fttui_engine.supervise.supervisor", str(self._run.path)]
+            program = str(Path(__file__).with_name("supervisor.py"))
+            command = [sys.executable, "-P", program, str(self._run.path)]
             os.execve(command[0], command, environment)
         finally:
             os._exit(EXEC_FAILED)
@@ -224,8 +228,8 @@ def _become_attempt(run: Run, attempt: Attempt, launch: Launch, gate_read: int) 
             os._exit(GATE_CLOSED)
         os.closerange(3, 4096)
         _default_signals()
-        environment = {key: value for key, value in os.environ.items() if key != "FTTUI_ROLE"}
-        environment |= launch.environment
+        environment = {**os.environ, **launch.environment}
+        environment.pop("FTTUI_ROLE", None)
         environment |= {
             "FTTUI_RUN": run.id,
             "FTTUI_RUN_DIR": str(run.path),
@@ -236,6 +240,9 @@ def _become_attempt(run: Run, attempt: Attempt, launch: Launch, gate_read: int) 
     except OSError as error:
         name = error.filename or launch.argv[0]
         os.write(2, f"fttui: cannot run {launch.argv[0]!r}: {name}: {error.strerror}\n".encode())
+    except ValueError as error:
+        # A NUL byte, which a YAML file can hold and no program can be given.
+        os.write(2, f"fttui: cannot run {launch.argv[0]!r}: {error}\n".encode())
     finally:
         os._exit(status)
 
@@ -257,6 +264,7 @@ def _default_signals() -> None:
         signal.SIGQUIT,
         signal.SIGTERM,
         signal.SIGPIPE,
+        signal.SIGXFSZ,
         signal.SIGCHLD,
     ):
         signal.signal(number, signal.SIG_DFL)

@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fttui_engine.errors import WrongRequestError
@@ -13,6 +13,7 @@ from fttui_engine.runs.checkpoints import list_checkpoints
 from fttui_engine.runs.files import parse_line, write_all
 from fttui_engine.runs.journal import read_state
 from fttui_engine.runs.run import Run
+from fttui_engine.supervise.spawn import keeper_is_alive
 
 OWNER = ".fttui-run.json"
 WAIT_SECONDS = 10.0
@@ -32,23 +33,64 @@ def claim_output(output_dir: str, *, take_over: bool) -> Iterator[Callable[[Run]
     folder = Path(output_dir)
     made = _make_folder(folder)
     descriptor = _lock_owner_file(folder)
+    before = os.pread(descriptor, 65536, 0)
+    owner: Run | None = None
+
+    def set_owner(run: Run) -> None:
+        nonlocal owner
+        owner = run
+        _write_owner(descriptor, run)
+
     try:
-        _refuse_taken(folder, os.pread(descriptor, 65536, 0), take_over=take_over)
-
-        def set_owner(run: Run) -> None:
-            nonlocal made
-            os.ftruncate(descriptor, 0)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            write_all(descriptor, json.dumps({"id": run.id, "run_dir": str(run.path)}).encode())
-            made = []
-
+        _refuse_taken(folder, before, take_over=take_over)
         yield set_owner
+    except BaseException:
+        if owner is None or not keeper_is_alive(owner):
+            _undo_claim(folder, descriptor, before, made)
+        raise
     finally:
-        if made:
-            (folder / OWNER).unlink(missing_ok=True)
-            for each in reversed(made):
-                each.rmdir()
         os.close(descriptor)
+
+
+@contextmanager
+def reclaim_output(run: Run) -> Iterator[None]:
+    """Hold the output folder of an ended run while it is started again; refuse if another run took it meanwhile."""
+    folder = run.output_dir
+    if folder.is_relative_to(run.path):
+        yield
+        return
+    _make_folder(folder)
+    descriptor = _lock_owner_file(folder)
+    try:
+        owner = parse_line(os.pread(descriptor, 65536, 0)) or {}
+        other = Run(Path(str(owner.get("run_dir") or run.path)))
+        if other.path != run.path and other.plan_path.exists():
+            raise WrongRequestError(
+                f"output_dir: {folder} belongs to the run {other.id} by now",
+                f"its checkpoints are not those of {run.id}; start a new run with another output_dir",
+            )
+        _write_owner(descriptor, run)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_owner(descriptor: int, run: Run) -> None:
+    os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    write_all(descriptor, json.dumps({"id": run.id, "run_dir": str(run.path)}).encode())
+
+
+def _undo_claim(folder: Path, descriptor: int, before: bytes, made: list[Path]) -> None:
+    """Leave the folder as it was found. Whoever waits for the lock sees that its file is gone, and starts over."""
+    with suppress(OSError):
+        if before:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, before, 0)
+            return
+        (folder / OWNER).unlink(missing_ok=True)
+        for each in reversed(made):
+            each.rmdir()
 
 
 def release_output(run: Run) -> None:
@@ -76,25 +118,40 @@ def _make_folder(folder: Path) -> list[Path]:
 
 
 def _lock_owner_file(folder: Path) -> int:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (descriptor := _try_lock(folder)) is None:
+        if time.monotonic() > deadline:
+            raise WrongRequestError(
+                f"output_dir: {folder} is being claimed by another start", "try again in a moment"
+            )
+        time.sleep(0.01)
+    return descriptor
+
+
+def _try_lock(folder: Path) -> int | None:
+    """Return a descriptor that holds the lock on the owner file, ``None`` while somebody else does."""
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:
+        return None  # another start failed and took its new folder away
     except OSError as error:
         raise WrongRequestError(
             f"output_dir: {folder} cannot be written to: {error.strerror}",
             "choose a folder that you can write to",
         ) from error
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        return descriptor  # no locks on this file system: the owner is still read
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), os.stat(folder / OWNER)):
             return descriptor
-        except OSError as error:
-            if not isinstance(error, BlockingIOError):
-                return descriptor  # no locks on this file system: the owner is still read
-            if time.monotonic() > deadline:
-                os.close(descriptor)
-                raise WrongRequestError(f"output_dir: {folder} is being claimed by another start") from error
-            time.sleep(0.01)
+    os.close(descriptor)
+    return None
 
 
 def _refuse_taken(folder: Path, owner: bytes, *, take_over: bool) -> None:

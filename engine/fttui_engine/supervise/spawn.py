@@ -38,14 +38,20 @@ def spawn_keeper(run: Run, attempt_number: int | None = None) -> None:
         setsigmask=[],
         setsigdef=[signal.SIGCHLD],
     )
-    _, status = os.waitpid(pid, 0)
+    try:
+        _, status = os.waitpid(pid, 0)
+    except KeyboardInterrupt:
+        os.waitpid(pid, 0)  # milliseconds; whoever cleans up has to know whether a keeper stands
+        raise
     if status != 0:
-        tail = run.supervisor_log_path.read_text(errors="replace")[-500:]
-        raise FttuiError(f"the keeper of {run.id} did not start", f"its last words: {tail}")
+        from fttui_engine.runs.logs import tail
+
+        words = " / ".join(tail(run.supervisor_log_path, 3)) or "none"
+        raise FttuiError(f"the keeper of {run.id} did not start", f"its last words: {words}")
 
 
 def keeper_is_alive(run: Run) -> bool:
-    """Whether the keeper on record runs on this host, or is out of sight on another."""
+    """Whether the keeper on record runs, on this host."""
     value = read_json_or_none(run.keeper_path) or {}
     identity = identity_from_json(value.get("keeper"))
     return identity is not None and identity.is_alive

@@ -1,7 +1,7 @@
 """The supervisor of one run: a state machine over what is on disk, so that it can be killed at any moment.
 
-It runs as ``python -m fttui_engine.supervise.supervisor RUN_DIR`` under the keeper, which follows it with another if
-it dies. Invariants:
+It runs as ``python -P supervisor.py RUN_DIR`` under the keeper, which follows it with another if it dies.
+Invariants:
 
 - Whatever it needs to know is in the run directory; a new supervisor goes on where the old one was.
 - Every command is answered exactly once, in the order of arrival.
@@ -17,26 +17,40 @@ import sys
 import time
 from pathlib import Path
 
-from fttui_engine.runs.attempt import SCRATCH, Exit, Launch, Request
-from fttui_engine.runs.checkpoints import CheckpointDamagedError, list_checkpoints, retire, set_aside, verify
-from fttui_engine.runs.commands import KILL, STOP, Answer, Command, answer_command, waiting_commands
-from fttui_engine.runs.events import read_events
-from fttui_engine.runs.files import SCHEMA, read_json_or_none, write_json
-from fttui_engine.runs.identity import (
-    ProcessIdentity,
-    boot_id,
-    identify_self,
-    identity_from_json,
-    identity_to_json,
+if __name__ == "__main__" and (_root := str(Path(__file__).resolve().parents[2])) not in sys.path:
+    # The package that the keeper came from, wherever that is: the keeper has left the folder that a relative
+    # PYTHONPATH was meant for.
+    sys.path.insert(0, _root)
+
+from fttui_engine.errors import FttuiError, NoSuchRunError
+from fttui_engine.runs.attempt import Exit, Launch
+from fttui_engine.runs.commands import (
+    KILL,
+    STOP,
+    Answer,
+    Command,
+    answer_command,
+    refuse_commands,
+    waiting_commands,
 )
+from fttui_engine.runs.events import Event, read_events
+from fttui_engine.runs.files import SCHEMA, write_json
+from fttui_engine.runs.identity import identify_self, identity_to_json
 from fttui_engine.runs.journal import ExitVerdict, Journal
 from fttui_engine.runs.lock import charge_lock
 from fttui_engine.runs.run import Run
 from fttui_engine.runs.states import State
+from fttui_engine.supervise.evidence import (
+    OomWatch,
+    await_exit,
+    recorded_process,
+    was_rebooted,
+    witnessed_exit,
+)
 from fttui_engine.supervise.pidfd import ProcessWatch
 from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
 from fttui_engine.supervise.tree import kill_run, run_processes, signal_process
-from fttui_engine.supervise.verdict import Evidence, Verdict, judge, last_line
+from fttui_engine.supervise.verdict import Evidence, judge, last_line
 
 POLL_SECONDS = 0.25
 TERM_SECONDS = 15.0
@@ -45,10 +59,12 @@ LEFTOVER_SECONDS = 2.0
 """How long helpers (data loaders, trackers) may outlive the attempt's own process: torch's loaders notice within
 this that their parent is gone."""
 
-EXIT_FILE_SECONDS = 1.0
-
 PHASES = {"loading": "loading the model", "data": "preparing the data"}
 INTENT_EVENTS = {"stop_requested": "stop", "kill_requested": "kill", "shutdown_requested": "shutdown"}
+
+
+class _EndedWhileChoosing(Exception):  # noqa: N818
+    """The run was asked to end while its checkpoints were being read."""
 
 
 class Supervisor:
@@ -60,14 +76,35 @@ class Supervisor:
         self._plan = run.read_plan()
         self._journal = Journal(run)
         self._attempt = run.attempt(self._journal.state.attempt)
-        self._intent = self._recorded_intent()
-        self._kill_at = self._remaining_grace()
-        self._term_sent = False
         self._asked_to_start = False
-        self._oom_kills_before = _oom_kills()
+        self._oom = OomWatch()
         self._watch: ProcessWatch | None = None
         self.shutdown = False
         """Set by the SIGTERM handler: the host is going down."""
+        self._recall_wishes()
+
+    def _recall_wishes(self) -> None:
+        """Find out what an earlier supervisor of this attempt was asked for, and how far it got with it."""
+        number = self._attempt.number
+        events = {each.event: each for each in read_events(self._run.events_path) if each.attempt == number}
+        wishes = [intent for event, intent in INTENT_EVENTS.items() if event in events]
+        # A kill overrides a stop; a stop is never asked for behind a kill.
+        self._intent = "kill" if "kill" in wishes else wishes[-1] if wishes else ""
+        self._delivered = "sigterm_sent" in events
+        self._grace_is_over = "grace_over" in events
+        self._kill_at = self._recalled_deadline(events)
+
+    def _recalled_deadline(self, events: dict[str, Event]) -> float | None:
+        """Return when to enforce a stop that an earlier supervisor began, on this process's own clock."""
+        if not self._intent:
+            return None
+        if self._intent == "kill":
+            return time.monotonic()
+        span, end = self._plan.grace_seconds, self._journal.state.stop_deadline
+        if self._grace_is_over:
+            span, end = TERM_SECONDS, events["grace_over"].time + TERM_SECONDS
+        left = span if end is None else end - time.time()
+        return time.monotonic() + min(max(0.0, left), span)
 
     def run_to_end(self) -> None:
         """Work until the run has ended."""
@@ -77,13 +114,13 @@ class Supervisor:
             self._step()
             if self._journal.state.state.is_live:
                 self._wait()
-        self._refuse_late_commands()
+        refuse_commands(self._run, f"the run has ended: it is {self._journal.state.state}")
 
     def _step(self) -> None:
         """Go one step on from what is found on disk."""
         if self.shutdown and not self._intent:
             self._shut_down()
-        identity = self._recorded_process()
+        identity = recorded_process(self._run, self._attempt)
         if identity is None:
             self._bring_to_start()
         elif identity.is_alive:
@@ -96,71 +133,54 @@ class Supervisor:
 
     def _bring_to_start(self) -> None:
         if self._intent and not self._asked_to_start:
-            message = "Ended before it had started."
-            self._journal.move(State.STOPPED, "stopped", message, **self._ending("stopped", message))
+            state = State.INTERRUPTED if self._intent == "shutdown" else State.STOPPED
+            self._close(
+                state, "shutdown" if self._intent == "shutdown" else "stopped", "Ended before it had started."
+            )
             return
-        if self._attempt.read_launch() is None and not self._decide_launch():
-            return
+        if self._attempt.read_launch() is None:
+            try:
+                self._decide_launch()
+            except _EndedWhileChoosing:
+                return
+            except FttuiError as error:
+                self._close(State.FAILED, "checkpoint", error.message)
+                return
         if not self._asked_to_start:
             self._asked_to_start = True
             self._send(f"start {self._attempt.number}".encode())
 
-    def _decide_launch(self) -> bool:
-        """Write ``launch.json`` with a checkpoint that was verified in full; False if the run has to end instead."""
-        request = self._attempt.read_request()
-        checkpoint: tuple[str, int] | None = None
-        if self._plan.kind == "train":
-            self._retire_checkpoints(request)
-        if self._plan.kind == "train" and request.resume != SCRATCH:
-            checkpoint = self._verified_checkpoint(request.step)
-            if checkpoint is None and request.step is not None:
-                message = f"There is no whole checkpoint of step {request.step}."
-                self._journal.move(State.FAILED, "failed", message, **self._ending("checkpoint", message))
-                return False
-        folder, step = checkpoint or (None, None)
-        plan = self._plan
-        self._attempt.write_launch(Launch(plan.argv, plan.environment, plan.cwd, folder, step))
+    def _decide_launch(self) -> None:
+        """Write ``launch.json``, with a checkpoint that was verified in full where there is one to go on from."""
+        plan, found = self._plan, None
         if plan.kind == "train":
-            text = f"goes on from {folder}" if folder else "starts at step 0"
-            self._journal.note(
-                "start_chosen", f"Attempt {self._attempt.number} {text}.", checkpoint=folder, step=step
+            from fttui_engine.supervise.start_point import choose_start
+
+            found = choose_start(
+                Path(plan.output_dir), self._attempt, self._journal, self._obey_while_choosing
             )
-        return True
+        folder, step = found or (None, None)
+        self._attempt.write_launch(Launch(plan.argv, plan.environment, plan.cwd, folder, step))
 
-    def _retire_checkpoints(self, request: Request) -> None:
-        """Put out of the way what lies behind the point where training starts again."""
-        if request.resume != SCRATCH and request.step is None:
-            return
-        above = -1 if request.step is None else request.step
-        label = f"attempt-{self._attempt.number:03d}"
-        if steps := retire(Path(self._plan.output_dir), label, above):
-            text = ", ".join(map(str, steps))
-            self._journal.note("checkpoints_retired", f"Checkpoints {text} were moved to before-{label}.")
+    def _obey_while_choosing(self) -> None:
+        """Answer while checkpoints are read: 20 GB take 20 s."""
+        self._obey()
+        if self._intent or self.shutdown:
+            raise _EndedWhileChoosing
 
-    def _verified_checkpoint(self, only_step: int | None) -> tuple[str, int] | None:
-        """Return the newest checkpoint that is whole; every one that is passed over is set aside and named."""
-        for checkpoint in reversed(list_checkpoints(Path(self._plan.output_dir))):
-            if only_step is not None and checkpoint.step != only_step:
-                continue
-            self._journal.describe(f"verifying {checkpoint.path.name}")
-            try:
-                verify(checkpoint.path)
-            except CheckpointDamagedError as error:
-                aside = set_aside(checkpoint.path)
-                message = (
-                    f"{checkpoint.path.name} is not used: {error.reason}. It was renamed to {aside.name}."
-                )
-                self._journal.note("checkpoint_rejected", message, step=checkpoint.step, reason=error.reason)
-                continue
-            return str(checkpoint.path), checkpoint.step
-        return None
+    def _close(self, state: State, kind: str, message: str) -> None:
+        """End a run whose attempt never began."""
+        verdict = ExitVerdict(kind, None, None, message, "")
+        self._journal.move(state, str(state), message, exit=verdict, ended_at=time.time(), stop_deadline=None)
 
     # While the attempt's process runs.
 
     def _follow(self) -> None:
-        state = self._journal.state.state
-        if state is State.STARTING:
+        self._oom.sample()
+        if self._journal.state.state is State.STARTING:
             self._greet()
+        if self._intent in ("stop", "shutdown") and not self._delivered:
+            self._deliver()
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self._enforce()
 
@@ -177,7 +197,7 @@ class Supervisor:
     def _note_start(self) -> None:
         now = time.time()
         state = self._journal.state
-        process = self._recorded_process()
+        process = recorded_process(self._run, self._attempt)
         self._journal.note(
             "attempt_started",
             f"Attempt {state.attempt} was started.",
@@ -185,10 +205,20 @@ class Supervisor:
             pid=process.pid if process else None,
         )
 
+    def _deliver(self) -> None:
+        """Tell the attempt of the wish that it end; done again by whoever follows a supervisor that died over it."""
+        if self._plan.kind == "train":
+            self._attempt.request_stop()
+        elif not self._terminate():
+            return
+        else:
+            self._journal.note("sigterm_sent", "SIGTERM was sent to the program.")
+        self._delivered = True
+
     def _enforce(self) -> None:
         """Grace is over: SIGTERM for programs that handle it, then SIGKILL for all."""
-        if self._intent != "kill" and not self._term_sent:
-            self._term_sent = True
+        if self._intent != "kill" and not self._grace_is_over:
+            self._grace_is_over = True
             self._kill_at = time.monotonic() + TERM_SECONDS
             self._journal.note("grace_over", "It did not end within its grace period; SIGTERM was sent.")
             self._terminate()
@@ -200,12 +230,14 @@ class Supervisor:
                 "unkillable", f"Processes {stuck} survived SIGKILL; they wait inside the kernel."
             )
 
-    def _terminate(self) -> None:
-        """Send SIGTERM process by process: a signal to the group kills data loaders and so loses the checkpoint."""
-        process = self._recorded_process()
+    def _terminate(self) -> bool:
+        """Send SIGTERM to the attempt's own process: sent to the group it kills data loaders and so the checkpoint."""
+        identity = recorded_process(self._run, self._attempt)
         for each in run_processes(self._run):
-            if process and each.pid == process.pid:
+            if identity and each.pid == identity.pid:
                 signal_process(each, signal.SIGTERM)
+                return True
+        return False
 
     # Commands.
 
@@ -245,25 +277,19 @@ class Supervisor:
         self._journal.move(State.STOPPING, event, message, stop_deadline=deadline)
         self._intent = intent
         self._kill_at = time.monotonic() + grace_seconds
-        if intent == "kill":
-            return
-        if self._plan.kind == "train":
-            self._attempt.request_stop()
-        else:
-            self._terminate()
-
-    def _refuse_late_commands(self) -> None:
-        for command in waiting_commands(self._run):
-            answer_command(
-                self._run, command, Answer(False, f"the run has ended: it is {self._journal.state.state}")
-            )
+        if intent != "kill":
+            self._deliver()
 
     # After the attempt's process.
 
     def _end(self) -> None:
-        ended = self._await_exit()
+        wished = self._intent  # what is asked for from now on did not end it
+        started_at = self._journal.state.attempt_started_at or 0.0
+        ended = await_exit(self._run, self._attempt, self._watch, started_at)
         self._sweep()
-        verdict = self._judge(ended)
+        if not wished and self.shutdown and ended and ended.signal == signal.SIGTERM:
+            wished = "shutdown"  # a host that goes down sends SIGTERM to all, and to the attempt first
+        verdict = judge(self._evidence(wished, ended), self._run.id)
         if self._journal.state.attempt_started_at is None:
             self._note_start()
         self._journal.move(
@@ -275,14 +301,15 @@ class Supervisor:
             stop_deadline=None,
         )
 
-    def _await_exit(self) -> Exit | None:
-        """Return how the process ended; the keeper writes it milliseconds after the end, a killed keeper never."""
-        deadline = time.monotonic() + EXIT_FILE_SECONDS
-        while True:
-            ended = self._attempt.read_exit() or self._witnessed_exit()
-            if ended or self._rebooted() or time.monotonic() > deadline:
-                return ended
-            time.sleep(0.02)
+    def _evidence(self, wished: str, ended: Exit | None) -> Evidence:
+        return Evidence(
+            intent=wished,
+            outcome=self._attempt.read_outcome(),
+            exit=ended,
+            rebooted=was_rebooted(self._run, self._attempt),
+            oom_kills=self._oom.recent_kills(),
+            last_line=last_line(self._attempt),
+        )
 
     def _sweep(self) -> None:
         """Leave nothing of the run behind.
@@ -306,60 +333,12 @@ class Supervisor:
         if left:
             pids = ", ".join(str(process.pid) for process in left)
             self._journal.note("leftovers_killed", f"Processes {pids} outlived the attempt and were killed.")
-            kill_run(self._run)
+            if stuck := kill_run(self._run):
+                self._journal.note(
+                    "unkillable", f"Processes {stuck} survived SIGKILL; they wait inside the kernel."
+                )
 
-    def _judge(self, ended: Exit | None) -> Verdict:
-        evidence = Evidence(
-            intent=self._intent,
-            outcome=self._attempt.read_outcome(),
-            exit=ended,
-            rebooted=self._rebooted(),
-            oom_kills=_oom_kills() - self._oom_kills_before,
-            last_line=last_line(self._attempt),
-        )
-        return judge(evidence, self._run.id)
-
-    def _rebooted(self) -> bool:
-        identity = self._recorded_process()
-        return identity is not None and identity.boot_id != boot_id()
-
-    def _witnessed_exit(self) -> Exit | None:
-        """Return the exit status that this supervisor saw itself, where the keeper that should have was killed."""
-        if self._watch is None or (status := self._watch.exit_status()) is None:
-            return None
-        code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        ended = Exit(
-            self._watch.pid, code, number, self._journal.state.attempt_started_at or 0.0, time.time()
-        )
-        self._attempt.write_exit(ended)
-        return ended
-
-    def _ending(self, kind: str, message: str) -> dict[str, object]:
-        verdict = ExitVerdict(kind, None, None, message, "")
-        return {"exit": verdict, "ended_at": time.time(), "stop_deadline": None}
-
-    # What is on disk, and the keeper.
-
-    def _recorded_process(self) -> ProcessIdentity | None:
-        """Return the identity of this attempt's process; ``None`` while it has none."""
-        keeper = read_json_or_none(self._run.keeper_path) or {}
-        if keeper.get("attempt") != self._attempt.number:
-            return None
-        return identity_from_json(keeper.get("process"))
-
-    def _recorded_intent(self) -> str:
-        number = self._attempt.number
-        events = [event.event for event in read_events(self._run.events_path) if event.attempt == number]
-        wishes = [INTENT_EVENTS[event] for event in events if event in INTENT_EVENTS]
-        return wishes[-1] if wishes else ""
-
-    def _remaining_grace(self) -> float | None:
-        """Return when to enforce a stop that an earlier supervisor began, on this process's own clock."""
-        if self._journal.state.state is not State.STOPPING:
-            return None
-        left = (self._journal.state.stop_deadline or 0.0) - time.time()
-        return time.monotonic() + min(max(0.0, left), self._plan.grace_seconds)
+    # The keeper.
 
     def _wait(self) -> None:
         """Sleep until the keeper or the watched process has something to say, or the next look is due."""
@@ -377,23 +356,25 @@ class Supervisor:
             self._replace_keeper()
 
     def _replace_keeper(self) -> None:
-        """The keeper was killed: put another in place, whose own supervisor takes over from this one."""
-        with charge_lock(self._run):
-            if not keeper_is_alive(self._run):
-                self._journal.note("keeper_replaced", "The keeper was killed; another one took over.")
-                spawn_keeper(self._run)
+        """The keeper was killed: put another in place, whose own supervisor takes over from this one.
+
+        What this process alone saw of the attempt's end is written down before. Where no keeper can be started (no
+        memory, a full disk) this tries on: nobody else would take care of the run before somebody looks at it.
+        """
+        for pause_seconds in (1.0, 2.0, 4.0, 8.0, 16.0, *[30.0] * 2880):
+            try:
+                witnessed_exit(self._attempt, self._watch, self._journal.state.attempt_started_at or 0.0)
+                with charge_lock(self._run):
+                    if not keeper_is_alive(self._run):
+                        self._journal.note("keeper_replaced", "The keeper was killed; another one took over.")
+                        spawn_keeper(self._run)
+                break
+            except NoSuchRunError:
+                break
+            except (FttuiError, OSError) as error:
+                print(f"no new keeper yet: {error}", file=sys.stderr, flush=True)
+                time.sleep(pause_seconds)
         os._exit(1)
-
-
-def _oom_kills() -> int:
-    """Return how many processes this host's kernel has ended for want of memory since it booted."""
-    try:
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    except (OSError, ValueError):
-        pass
-    return 0
 
 
 def main() -> int:

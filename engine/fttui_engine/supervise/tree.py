@@ -3,6 +3,9 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fttui_engine.runs.files import read_json_or_none
@@ -11,6 +14,8 @@ from fttui_engine.runs.run import Run
 
 if TYPE_CHECKING:
     import psutil
+
+FOLDER_MARK = b"FTTUI_RUN_DIR="
 
 UNKILLABLE_SECONDS = 30.0
 """A process that outlives SIGKILL this long sits in the kernel (state D) and will not go before its I/O does."""
@@ -28,24 +33,46 @@ def run_processes(run: Run) -> list["psutil.Process"]:
     keeper_file = read_json_or_none(run.keeper_path) or {}
     keeper = identity_from_json(keeper_file.get("keeper"))
     attempt = identity_from_json(keeper_file.get("process"))
-    found: dict[int, psutil.Process] = {}
+    children = _children()
+    pids: dict[int, None] = {}
     for root in (attempt, keeper):
-        if root is None or not root.is_alive:
-            continue
-        try:
-            process = psutil.Process(root.pid)
-            for each in [process, *process.children(recursive=True)]:
-                found.setdefault(each.pid, each)
-        except psutil.NoSuchProcess:
-            continue
-    marks = (f"FTTUI_RUN={run.id}".encode(), f"FTTUI_RUN_DIR={run.path}".encode())
+        if root is not None and root.is_alive:
+            pids |= dict.fromkeys(_descendants(root.pid, children, run))
+    marks = {f"FTTUI_RUN={run.id}".encode(), _folder_mark(run)}
+    pids |= dict.fromkeys(pid for pid in psutil.pids() if pid not in pids and marks <= _environment(pid))
+    found = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return [process for process in found if _belongs(process)]
+
+
+def _children() -> dict[int, list[int]]:
+    """Return the children of every process of this host."""
+    import psutil
+
+    children: dict[int, list[int]] = {}
     for pid in psutil.pids():
-        if pid not in found and set(marks) <= _environment(pid):
-            try:
-                found[pid] = psutil.Process(pid)
-            except psutil.NoSuchProcess:
-                continue
-    return [process for process in found.values() if _belongs(process)]
+        with suppress(OSError):
+            status = Path(f"/proc/{pid}/stat").read_bytes()
+            # Behind the program's name, which may itself hold spaces and parentheses: state, then parent.
+            parent = int(status[status.rindex(b")") + 2 :].split(maxsplit=2)[1])
+            children.setdefault(parent, []).append(pid)
+    return children
+
+
+def _descendants(root: int, children: dict[int, list[int]], run: Run) -> Iterator[int]:
+    """Yield a process and its descendants, but nothing of another run: a run may start runs, which have keepers."""
+    environment = _environment(root)
+    if _folder_mark(run) not in environment and any(each.startswith(FOLDER_MARK) for each in environment):
+        return
+    yield root
+    for child in children.get(root, []):
+        yield from _descendants(child, children, run)
+
+
+def _folder_mark(run: Run) -> bytes:
+    return FOLDER_MARK + os.fsencode(run.path)
 
 
 def kill_run(run: Run) -> list[int]:
@@ -90,7 +117,7 @@ def _belongs(process: "psutil.Process") -> bool:
             return False
     except psutil.NoSuchProcess:
         return False
-    return not any(mark.startswith(b"FTTUI_ROLE=") for mark in _environment(process.pid))
+    return not {b"FTTUI_ROLE=keeper", b"FTTUI_ROLE=supervisor"} & _environment(process.pid)
 
 
 def _environment(pid: int) -> set[bytes]:

@@ -54,6 +54,8 @@ def judge(evidence: Evidence, run_id: str) -> Verdict:
 
 def _stopped(evidence: Evidence, message: str, run_id: str) -> Verdict:
     """Return the verdict on an attempt that was asked to end, by a person or by the host."""
+    if not message and evidence.exit and evidence.exit.signal == signal.SIGKILL:
+        message = "It did not end by itself within its grace period and was killed."
     if evidence.intent in ("stop", "kill"):
         text = message or "Ended as asked."
         return _verdict(State.STOPPED, "stopped", evidence, text)
