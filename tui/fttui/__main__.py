@@ -9,9 +9,13 @@ from fttui.cli.arguments import VERBS, main_parser, verb_parser
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    if sys.stdout is not None:
+        # A log line or file name that the terminal's encoding lacks is shown with a question mark.
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         code = _dispatch(sys.argv[1:])
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except FttuiError as error:
         print(f"fttui: {error.message}", file=sys.stderr)
@@ -24,6 +28,10 @@ def main() -> int:
         # `fttui logs RUN | head` closed the pipe; the interpreter would complain again when it flushes at exit.
         sys.stdout = None  # type: ignore[assignment]
         return ExitCode.DONE
+    except OSError as error:
+        sys.stdout = None  # type: ignore[assignment]
+        print(f"fttui: {error.filename or 'writing the output'}: {error.strerror or error}", file=sys.stderr)
+        return ExitCode.FAILED
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -5,7 +5,7 @@ import sys
 import time
 from argparse import Namespace
 
-from fttui_engine.errors import ExitCode, WrongRequestError
+from fttui_engine.errors import ExitCode, NoSuchRunError, WrongRequestError
 from fttui_engine.runs.home import state_home
 from fttui_engine.runs.journal import read_state
 from fttui_engine.runs.logs import one_line
@@ -57,9 +57,11 @@ def wait_for_end(run: Run, timeout_seconds: float | None = None) -> int:
             print(f"fttui: {run.id} is still {state.state}", file=sys.stderr)
             return ExitCode.FAILED
         if time.monotonic() >= next_look:
-            control.adopt(run)
+            control.look_after(run)
             next_look = time.monotonic() + ADOPT_EVERY_SECONDS
         time.sleep(POLL_SECONDS)
+    if not run.path.is_dir():
+        raise NoSuchRunError(f"{run.id} was deleted", "fttui ls shows all runs")
     sentence = state.exit.message if state.exit else ""
     print(one_line(f"fttui: {run.id} is {state.state}. {sentence}"), file=sys.stderr)
     return ExitCode.RUN_FAILED if state.state.is_failure else ExitCode.DONE

@@ -13,7 +13,7 @@ from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.run import all_runs, find_run
 from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary, summarize
-from fttui_engine.supervise.control import adopt, reconcile
+from fttui_engine.supervise.control import look_after, reconcile
 
 COLUMNS = ("STATE", "RUN", "STEP", "LOSS", "TOK/S", "ETA", "AGE", "")
 
@@ -31,7 +31,7 @@ def list_runs(arguments: Namespace) -> int:
 def show(arguments: Namespace) -> int:
     """Print all that is known of one run."""
     run = find_run(arguments.run)
-    adopt(run)
+    look_after(run)
     summary = summarize(run)
     if arguments.json:
         print(json.dumps(summary.to_json(), indent=1))

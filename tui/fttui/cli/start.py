@@ -33,6 +33,11 @@ def _start_program(arguments: Namespace) -> Run:
         raise WrongRequestError(
             "a program after -- takes no configuration", "leave out CONFIG, --profile and --set"
         )
+    if arguments.gpus is not None:
+        raise WrongRequestError(
+            "--gpus is for training; a program after -- sees the GPUs that you see",
+            "choose them with: fttui start -- env CUDA_VISIBLE_DEVICES=0 COMMAND ...",
+        )
     return start_command(arguments.name, arguments.command)
 
 
