@@ -60,9 +60,8 @@ def test_a_gpu_says_whose_it_is(make_run):
         gpu(3, processes=(GpuProcess(1, None), GpuProcess(2, None))),
     )
     lines = panel(gpus, 120, 5, (run,))
-    assert [
-        words in line for words, line in zip(("llama", "process 1", "free", "2 processes"), lines[1:])
-    ] == [True] * 4
+    users = ("llama", "process 1", "free", "2 processes")
+    assert all(user in line for user, line in zip(users, lines[1:], strict=True))
 
 
 def test_a_lost_gpu_says_why_and_hides_no_other():

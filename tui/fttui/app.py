@@ -6,34 +6,23 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fttui.terminal import TERMINAL_GONE, guard_terminal, prepare_environment
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
-    from fttui_engine.runs.run import Run
-
-
-def run_app(
-    home: Path | None = None, *, select: str | None = None, start: "Callable[[], Run] | None" = None
-) -> int:
-    """Show the cockpit until it is left and return the exit code.
-
-    ``select`` is the id of the run to begin with; ``start`` is called at once, in a thread, to start a run.
-    """
+def run_app(home: Path | None = None, *, select: str | None = None) -> int:
+    """Show the cockpit until it is left and return the exit code; ``select`` is the id of the run to begin with."""
     if home is not None:
         os.environ["FTTUI_HOME"] = str(home)
     prepare_environment()
-    return asyncio.run(_run(home, select, start))
+    return asyncio.run(_run(home, select))
 
 
-async def _run(home: Path | None, select: str | None, start: "Callable[[], Run] | None") -> int:
+async def _run(home: Path | None, select: str | None) -> int:
     from fttui.cockpit import Cockpit
     from fttui.messages import ThreadCrashed
 
-    cockpit = Cockpit(home, select=select, start=start)
+    cockpit = Cockpit(home, select=select)
     loop = asyncio.get_running_loop()
 
     def report_crash(crash: threading.ExceptHookArgs) -> None:

@@ -2,14 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fttui_engine.runs.home import state_home
 from fttui_engine.runs.logs import one_line
-from fttui_engine.runs.run import Run
 from fttui_engine.runs.states import State
 from textual.app import App
 
@@ -50,14 +48,11 @@ class Cockpit(App[None]):
         (180, "-wide"),
     ]
 
-    def __init__(
-        self, home: Path | None = None, *, select: str | None = None, start: Callable[[], Run] | None = None
-    ) -> None:
+    def __init__(self, home: Path | None = None, *, select: str | None = None) -> None:
         super().__init__()
         self.home = home or state_home()
         self.snapshot: Snapshot | None = None
         self.selected = select
-        self._first_start = start
         self._pending: dict[str, Pending] = {}
         self._collector = Collector(
             self.home, lambda snapshot: self.post_from_thread(SnapshotTaken(snapshot))
@@ -71,8 +66,6 @@ class Cockpit(App[None]):
         self._collector.start(lambda text: self.post_from_thread(TroubleMet(text)))
         # The header says so when the snapshots stop coming, which no snapshot can.
         self.set_interval(2.0, self._redraw_header)
-        if self._first_start:
-            self._begin("a new run", self._first_start)
 
     def on_unmount(self) -> None:
         """End the threads."""
@@ -140,12 +133,10 @@ class Cockpit(App[None]):
         """Start a run from a checked configuration."""
         from fttui_engine.launch import verbs
 
-        self._begin(name, lambda: verbs.start(resolved, name or None))
-
-    def _begin(self, key: str, begin: Callable[[], Run]) -> None:
-        self._expect(f"{key} ...", State.STARTING, is_new=True)
-        self.selected = f"{key} ..."
-        self._actions.start(f"{key} ...", begin)
+        key = f"{name} ..."
+        self._expect(key, State.STARTING, is_new=True)
+        self.selected = key
+        self._actions.start(key, lambda: verbs.start(resolved, name or None))
         self._show_pending()
 
     def stop(self, run_id: str, *, now: bool) -> None:

@@ -39,7 +39,7 @@ class Heights:
 
 def heights(width: int, height: int, gpus_wanted: int, runs: int) -> Heights:
     """Share out the lines of a terminal; the smallest that shows every part is 80x24."""
-    gpus = min(gpus_wanted, 1 + max(2, height // 6))
+    gpus = min(gpus_wanted, 1 + max(2, height // 5))
     body = max(4, height - 2 - gpus)
     if width >= WIDE:
         return Heights(gpus, body - 8, max(7, body * 45 // 100), 8)

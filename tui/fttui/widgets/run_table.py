@@ -110,10 +110,10 @@ def _row(
         Span("▌" if marked else " ", "accent", marked),
         Span(fit(f" {glyph} {run.state}", STATE_WIDTH + 1), role, marked),
         Span(fit(run.id, run_width), "plain", marked),
-        Span(cells, "plain" if run.state.is_live else "dim", marked),
+        Span(cells, "plain" if run.state.is_live or marked else "dim", marked),
     ]
     if note_width > 8:
-        spans.append(Span("  " + fit(note(run, now), note_width), "dim", marked))
+        spans.append(Span("  " + fit(note(run, now), note_width), "plain" if marked else "dim", marked))
     return tuple(spans)
 
 
