@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before torch is imported: its threads sleep while they wait. With other work on the same cores, spinning ones
 # make training 4 to 8 times slower (12.6 against 50-95 tokens per second, SmolLM2-135M on two shared cores).
@@ -11,11 +12,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from fttui_engine.runs.attempt import Outcome
 from fttui_engine.runs.run import Run
-from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.failures import explain
 from fttui_engine.train.recipe import read_config, read_resume, train
 from fttui_engine.train.reporter import Reporter
 from fttui_engine.train.stop import StopFlag
+
+if TYPE_CHECKING:
+    from fttui_engine.spec.config import TrainingConfig
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import DataError
 from fttui_engine.train.formats import converter, detect_format
 from fttui_engine.train.sources import Source, find_sources, read_rows
-from fttui_engine.train.tokenise import IGNORED_LABEL, ConversationTokeniser, Example
+from fttui_engine.train.tokenise import IGNORED_LABEL, ConversationTokeniser, Example, Tokenised
 
 # Between two looks at the stop request and two progress lines in the log.
 _LOOK_EVERY_EXAMPLES = 64
@@ -78,56 +78,62 @@ def _load(
     check_stop: Callable[[], None],
 ) -> list[Example]:
     """Read and tokenise one file and say in the log what became of its records."""
+    account = _Account(source.path, config.cutoff_len)
     examples: list[Example] = []
-    dropped: Counter[str] = Counter()
-    cut = history_unlearned = rows_read = 0
-    formatting, convert = "", None
+    convert = None
     logged_at = time.monotonic()
     for row in read_rows(source):
-        if config.max_samples is not None and rows_read >= config.max_samples:
+        if config.max_samples is not None and account.rows >= config.max_samples:
             break
         if convert is None:
-            formatting = detect_format(source, row.values)
-            convert = converter(source, formatting)
-        rows_read += 1
+            account.formatting = detect_format(source, row.values)
+            convert = converter(source, account.formatting)
         result = tokenise(convert(row))
-        if result.example is None:
-            dropped[result.dropped] += 1
-        else:
+        account.count(result)
+        if result.example is not None:
             examples.append(result.example)
-        cut += result.was_cut and result.example is not None
-        history_unlearned += result.history_unlearned
-        if rows_read % _LOOK_EVERY_EXAMPLES == 0:
+        if account.rows % _LOOK_EVERY_EXAMPLES == 0:
             check_stop()
             if time.monotonic() - logged_at > _LOG_EVERY_SECONDS:
-                log(f"data: {rows_read} records of {source.path.name} tokenised")
+                log(f"data: {account.rows} records of {source.path.name} tokenised")
                 logged_at = time.monotonic()
-    log(_account(source.path, formatting, rows_read, examples, dropped, cut, config.cutoff_len))
-    if history_unlearned:
-        log(
-            f"warning: the chat template rewrites earlier answers, so {history_unlearned} conversations teach "
-            "their last answer only"
-        )
+    account.report(log)
     return examples
 
 
-def _account(
-    path: Path,
-    formatting: str,
-    rows_read: int,
-    examples: list[Example],
-    dropped: Counter[str],
-    cut: int,
-    cutoff_len: int,
-) -> str:
-    tokens = sum(len(example.input_ids) for example in examples)
-    learned = sum(int((example.labels != IGNORED_LABEL).sum()) for example in examples)
-    parts = [f"data: {path.name} ({formatting or 'no records'}): {len(examples)} of {rows_read} records used"]
-    parts += [f"{count} dropped ({reason})" for reason, count in dropped.most_common()]
-    if cut:
-        parts.append(f"{cut} cut to {cutoff_len} tokens")
-    parts.append(f"{tokens} tokens, {learned} of them learned")
-    return ", ".join(parts)
+class _Account:
+    """What became of the records of one file."""
+
+    def __init__(self, path: Path, cutoff_len: int) -> None:
+        self.formatting = "no records"
+        self.rows = 0
+        self._path = path
+        self._cutoff_len = cutoff_len
+        self._used = self._cut = self._history_unlearned = self._tokens = self._learned = 0
+        self._dropped: Counter[str] = Counter()
+
+    def count(self, result: Tokenised) -> None:
+        self.rows += 1
+        self._history_unlearned += result.history_unlearned
+        if result.example is None:
+            self._dropped[result.dropped] += 1
+            return
+        self._used += 1
+        self._cut += result.was_cut
+        self._tokens += len(result.example.input_ids)
+        self._learned += int((result.example.labels != IGNORED_LABEL).sum())
+
+    def report(self, log: Callable[[str], None]) -> None:
+        parts = [f"data: {self._path.name} ({self.formatting}): {self._used} of {self.rows} records used"]
+        parts += [f"{count} dropped ({reason})" for reason, count in self._dropped.most_common()]
+        if self._cut:
+            parts.append(f"{self._cut} cut to {self._cutoff_len} tokens")
+        log(", ".join([*parts, f"{self._tokens} tokens, {self._learned} of them learned"]))
+        if self._history_unlearned:
+            log(
+                f"warning: the chat template rewrites earlier answers, so {self._history_unlearned} conversations "
+                "teach their last answer only"
+            )
 
 
 class Collator:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from fttui_engine.runs.home import state_home
 from fttui_engine.spec.profiles import profiles_folder
@@ -59,7 +60,7 @@ def _build(folder: Path) -> None:
     tokenizer.train_from_iterator(
         _demo_texts(), vocab_size=800, special_tokens=[_PAD, _START, _END], show_progress=False
     )
-    fast = PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer._tokenizer, pad_token=_PAD, eos_token=_END, model_max_length=512
     )
     fast.chat_template = CHATML_TEMPLATE

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 
 def import_transformers(unused: Iterable[str]) -> None:
@@ -21,5 +22,7 @@ def import_transformers(unused: Iterable[str]) -> None:
     import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer  # noqa: F401
 
-    transformers.logging.set_verbosity_warning()
-    transformers.logging.disable_progress_bar()
+    # transformers' logging has no types.
+    logging: Any = transformers.logging
+    logging.set_verbosity_warning()
+    logging.disable_progress_bar()

@@ -81,7 +81,7 @@ def load_model(config: TrainingConfig, source: ModelSource) -> Any:
     attention = _ATTENTION[config.flash_attn]
     arguments = source.arguments | ({"attn_implementation": attention} if attention else {})
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             source.name_or_path, dtype=weights_dtype(config), **arguments
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -125,6 +125,8 @@ def add_adapter(model: Any, config: TrainingConfig) -> Any:
         target_modules="all-linear" if targets == ["all"] else targets,
         modules_to_save=list(config.additional_target) if config.additional_target else None,
         use_rslora=config.use_rslora,
+        # Else a model with one matrix for both ends of the vocabulary would get two that drift apart.
+        ensure_weight_tying=bool(config.additional_target and model.config.tie_word_embeddings),
     )
     try:
         model = get_peft_model(model, lora, autocast_adapter_dtype=not config.pure_bf16)

@@ -12,7 +12,7 @@ from fttui_engine.spec.resolved import read_spec
 from fttui_engine.train.arguments import training_arguments
 from fttui_engine.train.checkpoints import CheckpointFolder, ResumePoint, read_resume_point
 from fttui_engine.train.dataset import Collator, load_splits
-from fttui_engine.train.errors import ModelError, StopRequestedError
+from fttui_engine.train.errors import CheckpointError, ModelError, StopRequestedError
 from fttui_engine.train.lean_imports import import_transformers
 from fttui_engine.train.model import add_adapter, describe, find_model, load_model, load_tokenizer
 from fttui_engine.train.reporter import Reporter
@@ -31,7 +31,12 @@ def read_config(run: Run) -> TrainingConfig:
 def read_resume(attempt: Attempt) -> ResumePoint | None:
     """Return the checkpoint that this attempt goes on from, verified, or ``None`` at step 0."""
     launch = attempt.read_launch()
-    return read_resume_point(Path(launch.resume_from)) if launch and launch.resume_from else None
+    if launch is None:
+        # Starting at step 0 instead would throw away what was trained before.
+        raise CheckpointError(
+            f"{attempt.path} does not say where this attempt starts", "stop it and start another attempt"
+        )
+    return read_resume_point(Path(launch.resume_from)) if launch.resume_from else None
 
 
 def train(config: TrainingConfig, resume: ResumePoint | None, reporter: Reporter, stop: StopFlag) -> Outcome:

@@ -186,8 +186,8 @@ def _unpack(value: str) -> Any:
 def _read_parquet(path: Path) -> Iterator[Row]:
     try:
         # 0.2 s of CPU, spent only where the data needs it.
-        import pyarrow
-        import pyarrow.parquet
+        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError as error:
         raise DataError(f"{path} needs pyarrow to be read", "pip install pyarrow") from error
     try:

@@ -1,6 +1,5 @@
 """From conversations to token ids and labels, through the model's own chat template."""
 
-from os.path import commonprefix
 from typing import Any, NamedTuple
 
 import numpy
@@ -111,7 +110,7 @@ class ConversationTokeniser:
                 history_unlearned = True
                 continue
             # A generation prompt that the finished turn does not keep, such as an opened thought, is no common text.
-            start = len(prompt) if answered.startswith(prompt) else len(commonprefix([prompt, answered]))
+            start = len(prompt) if answered.startswith(prompt) else _common(prompt, answered)
             spans.append((max(start, spans[-1][1] if spans else 0), len(answered)))
         return text, spans, history_unlearned
 
@@ -168,6 +167,13 @@ class ConversationTokeniser:
     def _ids(self, text: str) -> list[int]:
         # Templates write the beginning-of-text token themselves.
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+
+def _common(one: str, other: str) -> int:
+    """Return the length of the text that both begin with."""
+    return next(
+        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
 
 
 def _fold_system(messages: list[Message]) -> list[Message]:

@@ -9,13 +9,17 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from fttui_engine.train.checkpoints import CheckpointFolder, ResumePoint
-from fttui_engine.train.errors import LossNotFiniteError, StopRequestedError
+from fttui_engine.train.errors import CheckpointError, LossNotFiniteError, StopRequestedError
 from fttui_engine.train.reporter import Reporter
 from fttui_engine.train.stop import StopFlag
 
 
-class WorkerTrainer(Trainer):  # type: ignore[misc]
+class WorkerTrainer(Trainer):
     """A Trainer whose resumed run is equal to a straight one, bit by bit, in everything that it reports."""
+
+    # The base class allows for their absence; here they are always there.
+    model: Any
+    processing_class: Any
 
     def __init__(
         self,
@@ -99,14 +103,15 @@ class WorkerTrainer(Trainer):  # type: ignore[misc]
         for inputs in dataloader:
             self.stop.check()
             count = int(inputs["labels"][:, 1:].ne(-100).sum())
-            loss, _, _ = self.prediction_step(model, inputs, True, ignore_keys=ignore_keys)
+            loss: Any = self.prediction_step(model, inputs, True, ignore_keys=ignore_keys)[0]
             loss_sum += float(loss) * count
             tokens += count
         mean_loss = loss_sum / tokens
         # exp overflows a float at 709; a loss like that is broken anyway.
         perplexity = math.exp(mean_loss) if mean_loss < 700 else math.inf
         metrics = {f"{metric_key_prefix}_loss": mean_loss, f"{metric_key_prefix}_perplexity": perplexity}
-        return EvalLoopOutput(None, None, metrics, len(dataloader.dataset))
+        no_predictions: Any = None
+        return EvalLoopOutput(no_predictions, None, metrics, len(dataloader.dataset))
 
     def _evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         """Evaluate, unless a stop comes first; then the checkpoint notes that this evaluation is still due."""
@@ -169,12 +174,24 @@ class WorkerTrainer(Trainer):  # type: ignore[misc]
             if weight.dtype != dtypes[name]:
                 weight.data = weight.data.to(dtypes[name])
 
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Refuse a checkpoint that does not fit; the stock loader would go on with whatever did."""
+        tied = getattr(self.model, "all_tied_weights_keys", None) or {}
+        missing = [key for key in load_result.missing_keys if key not in tied]
+        if missing or load_result.unexpected_keys:
+            raise CheckpointError(
+                f"the checkpoint belongs to another model: it lacks {len(missing)} weights and has "
+                f"{len(load_result.unexpected_keys)} that are unknown, such as "
+                f"{(missing + list(load_result.unexpected_keys))[0]}",
+                "resume with the configuration that wrote it",
+            )
+
     def load_weights(self, folder: str) -> None:
         """Load the weights of a checkpoint and nothing else."""
         self._load_from_checkpoint(folder)
 
 
-class _StepBoundary(TrainerCallback):  # type: ignore[misc]
+class _StepBoundary(TrainerCallback):
     """Looks at the stop flag where a checkpoint is exact: after the optimizer, before the next batch."""
 
     def __init__(self, trainer: WorkerTrainer) -> None:
