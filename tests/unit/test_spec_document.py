@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from fttui_engine.spec.document import Block, DocumentError, Scalar, parse_document, read_document
+from fttui_engine.spec.document import parse_document, read_document
 from fttui_engine.spec.load import resolve
+from fttui_engine.spec.nodes import Block, DocumentError, Scalar
 
 NESTED = "\n".join("  " * depth + f"level{depth}:" for depth in range(40))
 BILLION_LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"

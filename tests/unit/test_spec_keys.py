@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.spec.document import Scalar
 from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.known_keys import find_known, known_names
 from fttui_engine.spec.load import resolve
+from fttui_engine.spec.nodes import Scalar
 from fttui_engine.spec.spellings import OLD_KEYS, OLD_VALUES, OPPOSITES, SWITCHES
 from fttui_engine.spec.values import convert
 

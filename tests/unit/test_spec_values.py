@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from fttui_engine.spec.document import Block, parse_document
+from fttui_engine.spec.document import parse_document
 from fttui_engine.spec.keys import KEYS
+from fttui_engine.spec.nodes import Block
 from fttui_engine.spec.values import MismatchError, convert
 
 

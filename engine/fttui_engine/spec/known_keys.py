@@ -6,7 +6,7 @@ reason, where the result stays the same or where it only matters together with a
 
 from typing import NamedTuple
 
-from fttui_engine.spec.document import Block, Items, Node, Scalar
+from fttui_engine.spec.nodes import Block, Items, Node, Scalar
 
 
 class KnownKeys(NamedTuple):

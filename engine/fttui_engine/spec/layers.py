@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from fttui_engine.spec.document import Block, DocumentError, Node, Scalar, parse_node, read_document
+from fttui_engine.spec.document import parse_node, read_document
 from fttui_engine.spec.findings import Findings, Place, Translated, quoted
 from fttui_engine.spec.keys import BLOCKS, KEYS
+from fttui_engine.spec.nodes import Block, DocumentError, Node, Scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fttui_engine.errors import WrongRequestError
-from fttui_engine.spec.document import Scalar
 from fttui_engine.spec.findings import Findings, Ignored, Place, nearest
 from fttui_engine.spec.keys import BLOCKS, KEYS
 from fttui_engine.spec.layers import Entry, file_entries, merge, override_entries
+from fttui_engine.spec.nodes import Scalar
 from fttui_engine.spec.paths import make_absolute
 from fttui_engine.spec.resolved import Resolved, nest
 from fttui_engine.spec.run_block import RunOptions

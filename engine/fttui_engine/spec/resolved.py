@@ -1,16 +1,19 @@
 """A configuration in which every question is answered, and its form on disk (the run's ``spec.yaml``)."""
 
+import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fttui_engine.errors import FttuiError
-from fttui_engine.spec.document import Block, DocumentError, Scalar, read_document
+from fttui_engine.spec.document import read_document
 from fttui_engine.spec.findings import Findings
 from fttui_engine.spec.keys import BLOCKS, KEYS
+from fttui_engine.spec.nodes import Block, DocumentError, Scalar
 from fttui_engine.spec.run_block import RunOptions
 from fttui_engine.spec.values import MismatchError, convert
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from fttui_engine.spec.config import TrainingConfig
@@ -64,11 +67,8 @@ def nest(flat: dict[str, Any]) -> dict[str, Any]:
 
 def write_spec(resolved: Resolved, path: "Path") -> None:
     """Write ``resolved`` to ``path``, readable by the owner only, in one piece or not at all."""
-    import yaml
-
     content = {"schema": SCHEMA, "values": resolved.values, "origins": resolved.origins}
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text = yaml.dump(content, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1000)
+    text = "".join(_yaml_lines(content, ""))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -76,6 +76,22 @@ def write_spec(resolved: Resolved, path: "Path") -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def _yaml_lines(block: dict[str, Any], indent: str) -> "Iterator[str]":
+    """``block`` as YAML; written by hand because importing PyYAML for it would cost `fttui start` 15 ms."""
+    for key, value in block.items():
+        if isinstance(value, dict) and value:
+            yield f"{indent}{key}:\n"
+            yield from _yaml_lines(value, indent + "  ")
+        else:
+            yield f"{indent}{key}: {_yaml_value(value)}\n"
+
+
+def _yaml_value(value: Any) -> str:
+    # JSON is YAML, except that YAML wants more characters escaped, and none as a pair of surrogates.
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(character if character.isprintable() else f"\\U{ord(character):08x}" for character in text)
 
 
 def read_spec(path: "Path") -> Resolved:

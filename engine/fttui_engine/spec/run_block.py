@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple, NoReturn
 
-from fttui_engine.spec.document import Block, Items, Node, Scalar
 from fttui_engine.spec.findings import quoted
 from fttui_engine.spec.keys import Key
+from fttui_engine.spec.nodes import Block, Items, Node, Scalar
 from fttui_engine.spec.values import MismatchError, plain_text, text_of
 
 NAME_LENGTH = 64

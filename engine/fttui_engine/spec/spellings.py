@@ -3,7 +3,7 @@
 From LLaMA-Factory up to 0.9.2, transformers up to 4, articles written for them, and the names that PEFT and TRL use.
 """
 
-from fttui_engine.spec.document import Scalar
+from fttui_engine.spec.nodes import Scalar
 
 RENAMED_IN_TRANSFORMERS = "transformers calls it so since 4.41"
 ONE_NAME = "the same setting under another project's name"

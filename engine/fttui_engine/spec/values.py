@@ -2,9 +2,9 @@
 
 from typing import Any, NoReturn
 
-from fttui_engine.spec.document import Block, Items, Node, Scalar
 from fttui_engine.spec.findings import nearest, quoted
 from fttui_engine.spec.keys import Key
+from fttui_engine.spec.nodes import Block, Items, Node, Scalar
 
 TRUE = frozenset({"true", "yes", "on"})
 FALSE = frozenset({"false", "no", "off"})
