@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fttui_engine.errors import WrongRequestError
 from fttui_engine.spec.document import parse_document, read_document
 from fttui_engine.spec.load import resolve
 from fttui_engine.spec.nodes import Block, DocumentError, Scalar
@@ -93,8 +94,17 @@ def test_a_byte_that_is_not_utf8_is_found_in_its_line(tmp_path: Path) -> None:
     assert caught.value.line == 3
 
 
-def test_a_path_with_a_null_byte_is_an_error_and_no_traceback() -> None:
-    assert not resolve(Path("x\0.yaml")).ok
+@pytest.mark.parametrize("path", ["x\0.yaml", "x" * 300, "~nobody-here/x.yaml", "", "/root/x/../x"])
+def test_an_odd_path_is_an_error_and_no_traceback(path: str) -> None:
+    assert not resolve(Path(path)).ok
+
+
+def test_a_deleted_folder_to_stand_in_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(WrongRequestError, match="deleted"):
+        resolve(Path("x.yaml"))
 
 
 def test_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:

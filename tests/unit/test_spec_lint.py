@@ -129,6 +129,8 @@ MODELS = [
     ("models/two-ggufs", "several GGUF files"),
     ("weights.bin", "not a GGUF file"),
     ("a b", "no model at"),
+    ("./" + "x" * 300, "no model at"),
+    ("/" + "y/" * 3000, "no model at"),
     ("$(touch canary)", "no model at"),
 ]
 
@@ -195,6 +197,7 @@ DATA = [
     ("folder.json", "folder.json", "is a folder"),
     ("identity", None, "dataset_info.json"),
     ("; touch canary", None, "is no file"),
+    ("x" * 300 + ".json", None, "no file"),
 ]
 
 
@@ -254,7 +257,7 @@ def test_names_of_dataset_info(info: object, entry: str, words: str, tmp_path: P
 def test_output_folder_that_is_a_file_or_below_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-    for output in ("file", "file/below", "dangling", "/dev/null/x"):
+    for output in ("file", "file/below", "dangling", "/dev/null/x", "x" * 300):
         (error,) = resolve_lines(tmp_path, f"output_dir: {output}").findings.errors
         assert error.key == "output_dir", output
 

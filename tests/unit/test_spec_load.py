@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fttui_engine.spec.check import check
+from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.load import resolve
 from fttui_engine.spec.resolved import Resolved
 
@@ -226,3 +228,21 @@ use_cpu: true
 ddp_timeout: 180000000
 resume_from_checkpoint: null
 """
+
+ODD_VALUES = [
+    "null", "''", "' '", "x", "-1", "0", "1", "0.5", "1e400", "nan", "true", "[]", "[[]]", "[1, 2]", "['']", "{}",
+    "{a: b}", "{a: {b: [c]}}", '"\\0"', '"\\e[0m"', '"\\ud83d\\ude00"', "\u4f60\u597d", "/", "..", "~", "~root", "/dev/null",
+    "/proc/self/mem", "/root/x", "../../../etc/passwd", "$(id)", "--help", "demo:", "demo:x", "a" * 5000, "a/" * 2000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD_VALUES, ids=range(len(ODD_VALUES)))
+def test_no_value_of_any_key_ends_in_a_traceback(odd: str, tmp_path: Path) -> None:
+    # One by one where the value is looked up on this machine, then all together.
+    for name in ("model_name_or_path", "dataset", "output_dir", "dataset_dir", "cache_dir"):
+        resolve_text(tmp_path, BASE.replace(f"{name}:", "seed:") + f"{name}: {odd}\n")
+    for name in ("name", "python", "gpus", "environment", "command", "restart"):
+        resolve_text(tmp_path, BASE + f"run:\n  {name}: {odd}\n")
+    everything = "".join(f"{name}: {odd}\n" for name in KEYS if "." not in name)
+    assert not check(resolve_text(tmp_path, everything)).ok
+    assert [path.name for path in tmp_path.iterdir()] == ["x.yaml"]

@@ -1,5 +1,6 @@
 """Checks of the data that a configuration names: there, readable, and in a format that fttui reads."""
 
+import os
 from codecs import getincrementaldecoder
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def _check_listed(case: "Lint", key: str, entry: str) -> None:
     info = Path(dataset_dir, DATASET_INFO)
     listed = listed_datasets(dataset_dir)
     if listed is None:
-        problem = "is not a JSON object" if info.is_file() else "does not exist"
+        problem = "is not a JSON object" if os.path.isfile(info) else "does not exist"
         suggestion = similar_path(entry)
         case.error(
             key,
@@ -89,9 +90,9 @@ def _check_listed(case: "Lint", key: str, entry: str) -> None:
 
 def _check_data_file(case: "Lint", key: str, path: str) -> None:
     suffix = Path(path).suffix.lower()
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         case.error(key, f"{path} is a folder; name the files in it.", found=path, allowed="files")
-    elif not Path(path).is_file():
+    elif not os.path.isfile(path):
         suggestion = similar_path(path)
         case.error(
             key,

@@ -1,4 +1,7 @@
-"""Checks of the model and the output folder that a configuration names."""
+"""Checks of the model and the output folder that a configuration names.
+
+With os.path and not pathlib: before Python 3.14, Path.is_dir() fails where a name is too long or a folder closed.
+"""
 
 import os
 from pathlib import Path
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
 
 # Folders with more files than this are not searched for a similar name.
 SEARCHED_FILES = 2000
+# Of every file system in use.
+LONGEST_FILE_NAME = 255
 
 
 def check_model(case: "Lint") -> None:
@@ -34,9 +39,9 @@ def check_model(case: "Lint") -> None:
                 allowed=DEMO_MODEL,
                 suggestion=DEMO_MODEL,
             )
-    elif Path(model).is_dir():
+    elif os.path.isdir(model):
         _check_model_folder(case, model)
-    elif Path(model).is_file():
+    elif os.path.isfile(model):
         if not model.lower().endswith(".gguf"):
             case.error(
                 key,
@@ -68,8 +73,12 @@ def check_output(case: "Lint") -> None:
         return
     # The nearest part of the path that exists; a dangling link counts, because it cannot be made a folder.
     folder = Path(output)
-    existing = next(path for path in (folder, *folder.parents) if path.is_symlink() or path.exists())
-    if not existing.is_dir():
+    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if any(len(os.fsencode(part)) > LONGEST_FILE_NAME for part in folder.parts):
+        case.error(
+            "output_dir", "A folder's name has at most 255 bytes; output_dir has a longer one.", found=output
+        )
+    elif not os.path.isdir(existing):
         case.error(
             "output_dir",
             f"{output} cannot be a folder, because {existing} is something else.",
@@ -139,7 +148,7 @@ def _is_hub_name(model: str) -> bool:
 
 def _is_in_hub_cache(model: str, cache_dir: str | None) -> bool:
     environment = os.environ
-    caches = Path(environment.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    caches = Path(os.path.expanduser(environment.get("XDG_CACHE_HOME") or "~/.cache"))
     home = Path(environment.get("HF_HOME") or caches / "huggingface")
     cache = Path(cache_dir or environment.get("HF_HUB_CACHE") or home / "hub")
-    return Path(cache, "models--" + model.replace("/", "--"), "snapshots").is_dir()
+    return os.path.isdir(cache / ("models--" + model.replace("/", "--")) / "snapshots")

@@ -98,6 +98,6 @@ def _missing_gpus(gpus: int | list[int]) -> str | None:
 
 def _is_program(python: str) -> bool:
     if "/" in python:
-        return Path(python).is_file() and os.access(python, os.X_OK)
+        return os.path.isfile(python) and os.access(python, os.X_OK)
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return any(os.access(Path(folder, python), os.X_OK) for folder in folders)

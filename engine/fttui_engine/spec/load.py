@@ -1,5 +1,6 @@
 """From a file, a profile and the command line to one resolved configuration."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +31,12 @@ def resolve(
 ) -> Resolved:
     """The configuration that these layers amount to, checked in full; whatever is wrong stands in its findings."""
     findings = Findings()
-    folder = cwd if cwd is not None else Path.cwd()
+    folder = cwd if cwd is not None else _current_folder()
     layers = []
     if profile is not None:
         layers.append(_profile_entries(profile, findings))
     if path is not None:
-        layers.append(file_entries(folder / path.expanduser(), f"file {path}", findings))
+        layers.append(file_entries(folder / os.path.expanduser(path), f"file {path}", findings))
     is_readable = not findings.errors
     layers.append(override_entries(overrides, findings))
     entries = merge(layers, findings)
@@ -53,6 +54,16 @@ def resolve(
     nested = nest(_in_table_order(values))
     run = RunOptions.from_values(nested.setdefault("run", {}))
     return Resolved(nested, {name: places[name].origin for name in KEYS if name in places}, run, findings)
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise WrongRequestError(
+            "The folder that you are in has been deleted.",
+            "Change to another one; relative paths start there.",
+        ) from None
 
 
 def _profile_entries(name: str, findings: Findings) -> list[Entry]:

@@ -38,7 +38,7 @@ def looks_local(text: str) -> bool:
 def listed_datasets(dataset_dir: str) -> dict[str, Any] | None:
     """The entries of ``dataset_info.json``; None when there is no such file or it cannot be read."""
     path = Path(dataset_dir, DATASET_INFO)
-    if not path.is_file():
+    if not os.path.isfile(path):
         return None
     # A missing file is the rule, so json is imported only behind it.
     import json
@@ -61,7 +61,7 @@ def _model(text: str, folder: "Path") -> str:
         return text
     path = _absolute(text, folder)
     # `models/lama` beside a folder `models` is a misspelled path and not a name on the hub.
-    is_below_folder = "/" in text and Path(folder, text.partition("/")[0]).is_dir()
+    is_below_folder = "/" in text and os.path.isdir(folder / text.partition("/")[0])
     return path if looks_local(text) or is_below_folder or _exists(path) else text
 
 

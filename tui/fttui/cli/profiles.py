@@ -19,7 +19,7 @@ def run(args: Namespace) -> int:
     if args.json:
         print(json.dumps([_to_json(profile) for profile in profiles], indent=1))
         return ExitCode.DONE
-    width = max(len(profile.name) for profile in profiles)
+    width = max((len(profile.name) for profile in profiles), default=0)
     for profile in profiles:
         print(f"{profile.name:<{width}}  {_needs(profile.hardware):<24}  {profile.summary}")
     print("\nfttui profiles NAME prints one; fttui start --profile NAME --set KEY=VALUE starts it.")
