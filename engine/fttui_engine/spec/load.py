@@ -37,7 +37,8 @@ def resolve(
         layers.append(_profile_entries(profile, findings))
     if path is not None:
         layers.append(file_entries(folder / os.path.expanduser(path), f"file {path}", findings))
-    is_readable = not findings.errors
+    # A layer that could not be read at all is reported without a key; what is missing then proves nothing.
+    is_readable = all(error.key for error in findings.errors)
     layers.append(override_entries(overrides, findings))
     entries = merge(layers, findings)
 
@@ -72,7 +73,7 @@ def _profile_entries(name: str, findings: Findings) -> list[Entry]:
     try:
         found = load_profile(name)
     except WrongRequestError as error:
-        findings.error("--profile", f"{error.message} {error.hint}", Place("--profile"), found=name)
+        findings.error("", f"{error.message} {error.hint}", Place("--profile"), found=name)
         return []
     return file_entries(found.path, f"profile {name}", findings)
 
