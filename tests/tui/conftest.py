@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ["TEXTUAL_ANIMATIONS"] = "none"
 
 import pytest
+from fttui import collector
 from fttui.cockpit import Cockpit
 from fttui_engine.runs.home import ensure_home
 from run_maker import RunMaker
@@ -76,7 +77,10 @@ class Screen:
 
 
 @pytest.fixture
-def open_cockpit(home: Path) -> Iterator[Callable[..., object]]:
+def open_cockpit(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., object]]:
+    # Ten times the usual pace, to spare the tests the waiting; the tests in a real terminal keep the real one.
+    monkeypatch.setattr(collector, "POLL_SECONDS", 0.1)
+
     @asynccontextmanager
     async def opened(size: tuple[int, int] = (80, 24), **options: object) -> AsyncIterator[Screen]:
         cockpit = Cockpit(home, **options)

@@ -29,6 +29,7 @@ class Terminal:
         size: tuple[int, int] = (80, 24),
         ignore_hangup: bool = False,
         controlling: bool = True,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
@@ -42,18 +43,14 @@ class Terminal:
             if controlling:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-        environment = {
-            **os.environ,
-            "FTTUI_HOME": str(home),
-            "TERM": "xterm-256color",
-        }
-        environment.pop("NO_COLOR", None)
+        inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        named = {"FTTUI_HOME": str(home), "TERM": "xterm-256color", **(environment or {})}
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=environment,
+            env={**inherited, **named},
             start_new_session=True,
             preexec_fn=prepare,
         )
@@ -105,7 +102,7 @@ class Terminal:
             self.master = -1
 
     def ends_within(self, seconds: float) -> int:
-        """Return the exit code; the CPU time used until then is in ``children``."""
+        """Return the exit code of a program that is about to end."""
         return self.process.wait(timeout=seconds)
 
 

@@ -93,13 +93,26 @@ async def test_a_started_run_shows_as_starting_within_200_ms_of_the_key(live, pr
         await screen.sees("> running     patient")
 
 
-async def test_a_start_that_fails_leaves_no_row(live, program, open_cockpit, tmp_path):
+async def test_a_name_that_is_none_is_explained_in_the_form(live, program, open_cockpit):
     async with open_cockpit() as screen:
         await fill_in(screen, program)
         await screen.press("home", "minus", "enter")
-        await screen.hears("cannot be the name of a run")
+        await screen.sees("'-patient' cannot be the name of a run")
+        await screen.press("escape")
         await screen.sees("There are no runs yet")
-        assert all_runs(live) == []
+
+
+async def test_a_start_that_fails_says_why_and_leaves_no_row(live, program, open_cockpit, tmp_path):
+    program.write_text(program.read_text() + f"output_dir: {tmp_path / 'shared-output'}\n")
+    async with open_cockpit() as screen:
+        await fill_in(screen, program)
+        await screen.press("enter")
+        await screen.sees("> running     patient")
+        await fill_in(screen, program)
+        await screen.press("enter")
+        await screen.hears("shared-output")
+        await screen.until(lambda: "starting" not in screen.text, "the row to go")
+    assert [run.id for run in all_runs(live)] == ["patient"]
 
 
 async def test_a_wrong_configuration_is_explained_and_not_started(live, tmp_path, open_cockpit):

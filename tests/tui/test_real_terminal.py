@@ -1,7 +1,9 @@
 """In a real pty: the end of the terminal, hostile log lines, bytes on the wire."""
 
 import os
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from fttui_engine.runs.states import State
 from real_terminal import Terminal, cpu_seconds
 from run_maker import OUT_OF_MEMORY, add_steps
 
+FAKE_DRIVER = Path(__file__).parents[1] / "fake_nvml" / "fake_nvml.c"
 TERMINAL_GONE = 129
 GONE_SECONDS = 2.0
 
@@ -23,7 +26,7 @@ HOSTILE = (
 def settled(make_run, home):
     make_run("steady", step=30, max_steps=100, log="the log\n")
     with Terminal(home) as terminal:
-        terminal.sees("steady", "Log", "the log", "CPU")
+        terminal.sees("steady", "Log", "the log", "free")
         yield terminal
 
 
@@ -35,7 +38,7 @@ def settled(make_run, home):
 def test_the_program_is_gone_when_its_terminal_is(options, make_run, home):
     make_run("steady", step=30)
     with Terminal(home, **options) as terminal:
-        terminal.sees("steady", "CPU")
+        terminal.sees("steady", "free")
         terminal.vanish()
         assert terminal.ends_within(GONE_SECONDS) == TERMINAL_GONE
 
@@ -53,7 +56,7 @@ def test_a_signal_ends_the_program_though_the_terminal_has_stopped_reading(make_
     """A stalled SSH connection: the event loop is stuck in a write that never returns."""
     run = make_run("steady", step=30, max_steps=100_000)
     with Terminal(home, size=(200, 50)) as terminal:
-        terminal.sees("steady", "CPU")
+        terminal.sees("steady", "free")
         deadline = time.monotonic() + 2.5
         while time.monotonic() < deadline:
             terminal.press("?\x1b" + "l\x1b")
@@ -75,7 +78,7 @@ def test_hostile_text_reaches_the_terminal_as_text(make_run, home):
     verdict = OUT_OF_MEMORY._replace(message=f"failed: {HOSTILE}")
     make_run("hostile", State.FAILED, step=3, verdict=verdict, log=HOSTILE * 3)
     with Terminal(home, size=(120, 40)) as terminal:
-        terminal.sees("hostile", "clipboard red", "inert", "CPU")
+        terminal.sees("hostile", "clipboard red", "inert", "free")
         terminal.press("l")
         terminal.sees("log of attempt 1", "clipboard red")
         for sequence in (
@@ -104,7 +107,7 @@ def test_a_new_step_a_second_costs_few_bytes(make_run, home):
     """Over a slow link: at most 2 kB a second at 80x24, where stock widgets take 20."""
     run = make_run("stepping", step=50, max_steps=1000, log="")
     with Terminal(home) as terminal:
-        terminal.sees("stepping", "CPU", "50/1000")
+        terminal.sees("stepping", "free", "50/1000")
         terminal.read(1.0)
         start, sent = time.monotonic(), 0
         for step in range(51, 55):
@@ -121,3 +124,28 @@ def test_the_first_picture_is_there_soon_and_without_torch(settled):
     maps = Path(f"/proc/{settled.process.pid}/maps").read_text()
     assert "libtorch" not in maps
     assert "tokenizers" not in maps
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    """A folder with a stand-in for the NVIDIA driver's library."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler to build the stand-in for the driver")
+    folder = tmp_path_factory.mktemp("driver")
+    library = folder / "libnvidia-ml.so.1"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(FAKE_DRIVER)], check=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("scenario", "texts"),
+    [
+        ("one_gpu", ("GPUs", "RTX 3090", "W ")),
+        ("lost_gpu", ("RTX 3090", "--%")),
+        ("mismatch", ("Host", "driver was upgraded")),
+    ],
+)
+def test_gpus_are_read_through_the_driver(scenario, texts, driver, home):
+    with Terminal(home, environment={"LD_LIBRARY_PATH": str(driver), "FAKE_NVML": scenario}) as terminal:
+        terminal.sees(*texts)

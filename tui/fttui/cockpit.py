@@ -89,13 +89,16 @@ class Cockpit(App[None]):
         self._show()
 
     def _show(self) -> None:
-        if self.snapshot and isinstance(self.screen, CockpitScreen):
+        # At the very end there is no screen any more, while snapshots may still come.
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        if self.snapshot and isinstance(screen, CockpitScreen):
             with self.batch_update():
-                self.screen.show(self.snapshot)
+                screen.show(self.snapshot)
 
     def _redraw_header(self) -> None:
-        if isinstance(self.screen, Dashboard):
-            self.screen.redraw_header()
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        if isinstance(screen, Dashboard):
+            screen.redraw_header()
 
     def _with_pending(self, snapshot: Snapshot) -> Snapshot:
         """Lay what was just asked for over what the run directories say, until they say it themselves."""

@@ -58,55 +58,64 @@ class Dashboard(RunScreen):
     def __init__(self) -> None:
         super().__init__()
         self._heights: Heights | None = None
+        # Made here and not found by query: a snapshot may come before the screen is composed.
+        self._header = HeaderLine(id="header")
+        self._gpus = GpuPanel(id="gpus")
+        self._runs = RunTable(id="runs")
+        self._events = EventList(id="events")
+        self._curve = Horizontal(id="curve")
+        self._chart = LossChart(id="chart", ascii_only=lacks_braille())
+        self._facts = Facts(id="facts")
+        self._log = LogTail(id="log")
+        self._keys = KeyLine("dashboard")
 
     def compose(self) -> ComposeResult:
         """Lay out the panels; how high they are depends on the terminal and on what there is."""
-        yield HeaderLine(id="header")
-        yield GpuPanel(id="gpus")
+        yield self._header
+        yield self._gpus
         with Vertical(id="body"):
             with Vertical(id="left"):
-                yield RunTable(id="runs")
-                yield EventList(id="events")
+                yield self._runs
+                yield self._events
             with Vertical(id="right"):
-                with Horizontal(id="curve"):
-                    yield LossChart(id="chart", ascii_only=lacks_braille())
-                    yield Facts(id="facts")
-                yield LogTail(id="log")
-        yield KeyLine("dashboard")
+                with self._curve:
+                    yield self._chart
+                    yield self._facts
+                yield self._log
+        yield self._keys
 
     def show(self, snapshot: Snapshot) -> None:
         """Show a snapshot in every panel."""
         self._arrange(snapshot)
         run = self.run_shown
         detail = snapshot.detail if run and snapshot.detail and snapshot.detail.run_id == run.id else None
-        self.query_one(HeaderLine).show(snapshot)
-        self.query_one(GpuPanel).show(snapshot)
-        self.query_one(RunTable).show(snapshot, self.cockpit.selected)
-        self.query_one(Facts).show(run, detail, snapshot.taken_at)
-        self.query_one(KeyLine).show(self.idle_keys())
+        self._header.show(snapshot)
+        self._gpus.show(snapshot)
+        self._runs.show(snapshot, self.cockpit.selected)
+        self._facts.show(run, detail, snapshot.taken_at)
+        self._keys.show(self.idle_keys())
         if detail or run is None or run.run_dir == NOWHERE:
             # Otherwise the history comes within some 30 ms; drawing emptiness in between would only flicker.
-            self.query_one(LossChart).show(curve_of(run, detail))
-            self.query_one(LogTail).show(detail, run.id if run else "")
-            self.query_one(EventList).show(detail.events if detail else ())
+            self._chart.show(curve_of(run, detail))
+            self._log.show(detail, run.id if run else "")
+            self._events.show(detail.events if detail else ())
 
     def redraw_header(self) -> None:
         """Bring clock and age up to date without a new snapshot."""
-        self.query_one(HeaderLine).redraw()
+        self._header.redraw()
 
     def _arrange(self, snapshot: Snapshot) -> None:
         width, height = self.app.size
         wanted = heights(width, height, wanted_height(snapshot.hardware, width), len(snapshot.runs))
-        self.query_one(Facts).set_class(speaks(self.run_shown), "-spoken")
+        self._facts.set_class(speaks(self.run_shown), "-spoken")
         if wanted == self._heights:
             return
         self._heights = wanted
-        self.query_one(GpuPanel).styles.height = wanted.gpus
-        self.query_one(RunTable).styles.height = wanted.runs
-        self.query_one("#curve").styles.height = wanted.curve
-        events_panel = self.query_one("#events")
-        events_panel.display = wanted.events > 0
-        events_panel.styles.height = wanted.events
+        self._gpus.styles.height = wanted.gpus
+        self._runs.styles.height = wanted.runs
+        self._curve.styles.height = wanted.curve
+        self._events.display = wanted.events > 0
+        self._events.styles.height = wanted.events
 
     def on_resize(self, _event: events.Resize) -> None:
         """Arrange the panels for the new size."""

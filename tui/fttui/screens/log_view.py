@@ -78,9 +78,13 @@ class LogView(CockpitScreen):
     SCOPE = "log"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("log")]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._log = LogPanel()
+
     def compose(self) -> ComposeResult:
         """Lay out the log and the keys."""
-        yield LogPanel()
+        yield self._log
         yield KeyLine("log")
 
     def show(self, snapshot: Snapshot) -> None:
@@ -88,24 +92,24 @@ class LogView(CockpitScreen):
         run, detail = self.run_shown, snapshot.detail
         if run is None or detail is None:
             return
-        self.query_one(LogPanel).show(f"{run.id}  log of attempt {max(1, run.attempt)}", detail.log)
+        self._log.show(f"{run.id}  log of attempt {max(1, run.attempt)}", detail.log)
 
     def action_scroll(self, rows: int) -> None:
         """Scroll by lines."""
-        self.query_one(LogPanel).move(rows)
+        self._log.move(rows)
 
     def action_scroll_page(self, pages: int) -> None:
         """Scroll by pages."""
-        self.query_one(LogPanel).move_pages(pages)
+        self._log.move_pages(pages)
 
     def action_scroll_to_start(self) -> None:
         """Go to the first line that is kept."""
-        self.query_one(LogPanel).move(-1_000_000_000)
+        self._log.move(-1_000_000_000)
 
     def action_follow(self) -> None:
         """Go to the end and stay there."""
-        self.query_one(LogPanel).move(1_000_000_000)
+        self._log.move(1_000_000_000)
 
     def action_shift(self, cells: int) -> None:
         """Shift long lines sideways."""
-        self.query_one(LogPanel).shift(cells)
+        self._log.shift(cells)

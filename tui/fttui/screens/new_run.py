@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs.logs import one_line
+from fttui_engine.runs.run import check_name
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -216,16 +217,21 @@ class NewRun(Screen[None]):
             name.focus()
 
     def _proposed_name(self, resolved: "Resolved") -> str:
-        path = self.query_one("#path", Input).value.strip()
-        return resolved.run.name or self.query_one(ProfileList).chosen or Path(path).stem
+        from fttui_engine.launch.verbs import default_name
+
+        return resolved.run.name or default_name(resolved)
 
     @on(Input.Submitted, "#name")
     def _start(self) -> None:
         if self._checked is None or self._checked[0] != self._wish():
             self._check()
             return
-        name = self.query_one("#name", Input).value.strip()
-        resolved = self._checked[1]
+        name, resolved = self.query_one("#name", Input).value.strip(), self._checked[1]
+        try:
+            check_name(name or self._proposed_name(resolved))
+        except FttuiError as error:
+            self.query_one(Verdict).say(f"{error.message}: {error.hint}.", "bad")
+            return
         self.app.pop_screen()
         cast("Cockpit", self.app).start(name, resolved)
 

@@ -64,17 +64,27 @@ class RunView(RunScreen):
     SCOPE = "run"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("run")]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._title = RunTitle()
+        self._chart = LossChart(id="chart", ascii_only=lacks_braille())
+        self._facts = Facts(id="facts")
+        self._events = EventList(id="events")
+        self._checkpoints = TextList("Checkpoints", id="checkpoints", empty="None yet.")
+        self._log = LogTail(id="log")
+        self._keys = KeyLine("run")
+
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
-        yield RunTitle()
+        yield self._title
         with Horizontal(id="run-curve"):
-            yield LossChart(id="chart", ascii_only=lacks_braille())
-            yield Facts(id="facts")
+            yield self._chart
+            yield self._facts
         with Horizontal(id="run-lists"):
-            yield EventList(id="events")
-            yield TextList("Checkpoints", id="checkpoints", empty="None yet.")
-        yield LogTail(id="log")
-        yield KeyLine("run")
+            yield self._events
+            yield self._checkpoints
+        yield self._log
+        yield self._keys
 
     def show(self, snapshot: Snapshot) -> None:
         """Show the run, or go back when it is gone."""
@@ -83,15 +93,14 @@ class RunView(RunScreen):
             self.app.pop_screen()
             return
         detail = snapshot.detail if snapshot.detail and snapshot.detail.run_id == run.id else None
-        self.query_one(RunTitle).show(run)
-        self.query_one(LossChart).show(curve_of(run, detail))
-        facts = self.query_one(Facts)
-        facts.set_class(speaks(run), "-spoken")
-        facts.show(run, detail, snapshot.taken_at)
-        self.query_one(EventList).show(detail.events if detail else ())
-        self.query_one("#checkpoints", TextList).show(checkpoint_lines(run, snapshot.taken_at))
-        self.query_one(LogTail).show(detail, f"attempt {max(1, run.attempt)}")
-        self.query_one(KeyLine).show(self.idle_keys())
+        self._title.show(run)
+        self._chart.show(curve_of(run, detail))
+        self._facts.set_class(speaks(run), "-spoken")
+        self._facts.show(run, detail, snapshot.taken_at)
+        self._events.show(detail.events if detail else ())
+        self._checkpoints.show(checkpoint_lines(run, snapshot.taken_at))
+        self._log.show(detail, f"attempt {max(1, run.attempt)}")
+        self._keys.show(self.idle_keys())
 
     def on_resize(self, _event: events.Resize) -> None:
         """Fill the panels at their new sizes."""
