@@ -8,6 +8,7 @@ from fttui_engine.runs.files import (
     SCHEMA,
     Json,
     finite_number,
+    moment,
     number,
     read_json_or_none,
     whole_number,
@@ -76,7 +77,7 @@ class Exit(NamedTuple):
     ended_at: float
 
 
-_PROGRESS_NUMBERS = ("epoch", "tokens_per_second", "step_seconds", "eta_seconds", "time")
+_PROGRESS_NUMBERS = ("epoch", "tokens_per_second", "step_seconds", "eta_seconds")
 
 
 class Attempt:
@@ -141,6 +142,7 @@ class Attempt:
             max_steps=whole_number(value.get("max_steps")),
             pid=whole_number(value.get("pid")),
             loss=number(value.get("loss")),
+            time=moment(value.get("time")),
             **numbers,
         )
 
@@ -177,8 +179,8 @@ class Attempt:
             pid=pid,
             code=whole_number(value.get("code")),
             signal=whole_number(value.get("signal")),
-            started_at=finite_number(value.get("started_at")) or 0.0,
-            ended_at=finite_number(value.get("ended_at")) or 0.0,
+            started_at=moment(value.get("started_at")) or 0.0,
+            ended_at=moment(value.get("ended_at")) or 0.0,
         )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from fttui_engine.runs.files import Json, append_line, finite_number, read_lines
+from fttui_engine.runs.files import Json, append_line, attempt_number, moment, read_lines
 from fttui_engine.runs.states import State
 
 _OWN_FIELDS = frozenset({"time", "seq", "event", "attempt", "state", "message"})
@@ -41,15 +41,15 @@ def read_events(path: Path) -> list[Event]:
 
 
 def _event(value: Json) -> Event | None:
-    moment = finite_number(value.get("time"))
-    if moment is None:
+    time = moment(value.get("time"))
+    if time is None:
         return None
     try:
         return Event(
-            time=moment,
+            time=time,
             seq=int(value["seq"]),
             event=str(value["event"]),
-            attempt=int(value.get("attempt") or 0),
+            attempt=attempt_number(value.get("attempt")),
             state=_STATES.get(value.get("state")),
             message=str(value.get("message", "")),
             data={key: item for key, item in value.items() if key not in _OWN_FIELDS},

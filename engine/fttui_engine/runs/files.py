@@ -15,8 +15,13 @@ Json = dict[str, Any]
 SCHEMA = 1
 """Version of every file format here. A reader accepts unknown fields; a newer schema is read, never rewritten."""
 
+MOST_ATTEMPTS = 99_999
+
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """JSON has no NaN; it is written as these strings (the convention of protobuf's JSON) and read back as numbers."""
+
+
+_YEAR_10000 = 253_402_300_800.0
 
 
 class DamagedFileError(FttuiError):
@@ -144,9 +149,23 @@ def finite_number(value: object) -> float | None:
         return None
 
 
+def moment(value: object) -> float | None:
+    """Return a time that a file carries, ``None`` for anything that no calendar has."""
+    found = finite_number(value)
+    return found if found is not None and 0 <= found < _YEAR_10000 else None
+
+
 def whole_number(value: object) -> int | None:
     """Return a whole number that a file carries, ``None`` for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def attempt_number(value: object) -> int:
+    """Return the number of an attempt that a file carries; raises ValueError for what cannot be one."""
+    found = 0 if value is None else whole_number(value)
+    if found is None or not 0 <= found <= MOST_ATTEMPTS:
+        raise ValueError(f"not the number of an attempt: {value!r}"[:80])
+    return found
 
 
 def write_all(descriptor: int, content: bytes) -> None:

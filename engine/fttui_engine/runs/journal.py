@@ -5,7 +5,15 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from fttui_engine.runs.events import Event, read_events, write_event
-from fttui_engine.runs.files import SCHEMA, DamagedFileError, Json, finite_number, read_json, write_json
+from fttui_engine.runs.files import (
+    SCHEMA,
+    DamagedFileError,
+    Json,
+    attempt_number,
+    moment,
+    read_json,
+    write_json,
+)
 from fttui_engine.runs.states import State, can_follow
 
 if TYPE_CHECKING:
@@ -148,7 +156,7 @@ def _is_damaged(run: "Run") -> bool:
 def _from_json(value: Json) -> RunState:
     return RunState(
         state=State(value["state"]),
-        attempt=int(value["attempt"]),
+        attempt=attempt_number(value["attempt"]),
         seq=int(value["seq"]),
         created_at=_moment(value["created_at"]),
         started_at=_time(value.get("started_at")),
@@ -161,9 +169,9 @@ def _from_json(value: Json) -> RunState:
 
 
 def _moment(value: object) -> float:
-    if (moment := finite_number(value)) is None:
+    if (found := moment(value)) is None:
         raise ValueError(f"not a time: {value!r}")
-    return moment
+    return found
 
 
 def _time(value: object) -> float | None:

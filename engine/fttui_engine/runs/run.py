@@ -75,7 +75,7 @@ class Run:
             names = os.listdir(self._attempts_dir)
         except FileNotFoundError:
             return 0
-        return max((int(name) for name in names if name.isdecimal()), default=0)
+        return max((int(name) for name in names if re.fullmatch("[0-9]{3,5}", name)), default=0)
 
     def attempts(self) -> list[Attempt]:
         """Return the attempts that have a folder, oldest first."""
