@@ -98,9 +98,9 @@ def test_hostile_text_reaches_the_terminal_as_text(make_run, home):
 def test_a_screen_on_which_nothing_changes_costs_next_to_nothing(settled):
     settled.read(1.5)
     before = cpu_seconds(settled.process.pid)
-    sent = settled.read(3.0)
-    assert len(sent) / 3 <= 500, sent
-    assert (cpu_seconds(settled.process.pid) - before) / 3 <= 0.1
+    sent = settled.read(2.0)
+    assert len(sent) / 2 <= 500, sent
+    assert (cpu_seconds(settled.process.pid) - before) / 2 <= 0.1
 
 
 def test_a_new_step_a_second_costs_few_bytes(make_run, home):
@@ -110,7 +110,7 @@ def test_a_new_step_a_second_costs_few_bytes(make_run, home):
         terminal.sees("stepping", "free", "50/1000")
         terminal.read(1.0)
         start, sent = time.monotonic(), 0
-        for step in range(51, 55):
+        for step in range(51, 54):
             add_steps(run, step, step, 1000)
             with run.attempt(1).log_path.open("a") as log:
                 log.write(f"step {step}\n")

@@ -21,10 +21,10 @@ LAST_WORD_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What an action did, in a sentence, and the run to select now."""
+    """What an action did, in a sentence, and the id of the run that it started."""
 
     text: str
-    select: str | None = None
+    run_id: str | None = None
 
 
 def why_not(key: str, run: RunSummary | None) -> str:
@@ -91,7 +91,7 @@ class Actions:
 
         def start() -> Done:
             run = begin()
-            return Done(f"{run.id} is started.", select=run.id)
+            return Done(f"{run.id} is started.", run_id=run.id)
 
         self._in_thread(key, start)
 
@@ -113,7 +113,7 @@ class Actions:
         self._count(+1)
         try:
             done = work()
-            self._post(ActionEnded(key, one_line(done.text), select=done.select))
+            self._post(ActionEnded(key, one_line(done.text), run_id=done.run_id))
         except FttuiError as error:
             hint = f" ({one_line(error.hint)})" if error.hint else ""
             self._post(ActionEnded(key, one_line(error.message) + hint, failed=True))

@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,9 +13,10 @@ from textual.app import App
 from fttui.actions import Actions
 from fttui.collector import Collector
 from fttui.messages import ActionEnded, SnapshotTaken, ThreadCrashed, TroubleMet
+from fttui.pending import PendingActions
 from fttui.screens.dashboard import Dashboard
 from fttui.screens.run_screen import CockpitScreen
-from fttui.snapshot import Snapshot, in_order, placeholder
+from fttui.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from fttui_engine.spec.resolved import Resolved
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 Severity = Literal["information", "warning", "error"]
 TOAST_SECONDS = 6.0
 ERROR_TOAST_SECONDS = 12.0
-
-
-@dataclass(slots=True)
-class Pending:
-    """Something asked for whose effect is not in the run directories yet; the table shows it all the same."""
-
-    state: State
-    is_new: bool
-    done_at: float | None = None
 
 
 class Cockpit(App[None]):
@@ -53,7 +44,8 @@ class Cockpit(App[None]):
         self.home = home or state_home()
         self.snapshot: Snapshot | None = None
         self.selected = select
-        self._pending: dict[str, Pending] = {}
+        self._taken = Snapshot(0.0)
+        self._pending = PendingActions()
         self._collector = Collector(
             self.home, lambda snapshot: self.post_from_thread(SnapshotTaken(snapshot))
         )
@@ -80,11 +72,15 @@ class Cockpit(App[None]):
 
     def on_snapshot_taken(self, event: SnapshotTaken) -> None:
         """Show a new snapshot."""
-        snapshot = self._with_pending(event.snapshot)
-        first_run = snapshot.runs[0].id if snapshot.runs else None
-        self.snapshot = snapshot
-        if snapshot.run(self.selected) is None and self.selected not in self._pending:
-            self.selected = first_run
+        self._taken = event.snapshot
+        self._show_expected()
+
+    def _show_expected(self) -> None:
+        """Show the last snapshot with what was asked for since, and keep the selection on its run."""
+        self.selected = self._pending.new_id(self.selected, self._taken) or self.selected
+        self.snapshot = self._pending.lay_over(self._taken)
+        if self.snapshot.run(self.selected) is None and not self._pending.awaits(self.selected):
+            self.selected = self.snapshot.runs[0].id if self.snapshot.runs else None
         self._collector.watch(self.selected)
         self._show()
 
@@ -99,24 +95,6 @@ class Cockpit(App[None]):
         screen = self.screen_stack[-1] if self.screen_stack else None
         if isinstance(screen, Dashboard):
             screen.redraw_header()
-
-    def _with_pending(self, snapshot: Snapshot) -> Snapshot:
-        """Lay what was just asked for over what the run directories say, until they say it themselves."""
-        self._pending = {
-            key: each
-            for key, each in self._pending.items()
-            if each.done_at is None or snapshot.taken_at <= each.done_at
-        }
-        runs = list(snapshot.runs)
-        for key, each in self._pending.items():
-            if each.is_new:
-                runs.append(placeholder(key, snapshot.taken_at))
-            else:
-                runs = [
-                    run._replace(state=each.state, exit=None, detail="") if run.id == key else run
-                    for run in runs
-                ]
-        return replace(snapshot, runs=in_order(runs)) if self._pending else snapshot
 
     def select(self, run_id: str) -> None:
         """Select a run."""
@@ -136,44 +114,34 @@ class Cockpit(App[None]):
         """Start a run from a checked configuration."""
         from fttui_engine.launch import verbs
 
-        key = f"{name} ..."
-        self._expect(key, State.STARTING, is_new=True)
-        self.selected = key
-        self._actions.start(key, lambda: verbs.start(resolved, name or None))
-        self._show_pending()
+        self.selected = key = f"{name} ..."
+        self._pending.expect_new(key, name, time.time())
+        self._actions.start(key, lambda: verbs.start(resolved, name))
+        self._show_expected()
 
     def stop(self, run_id: str, *, now: bool) -> None:
         """Stop or kill a run."""
-        self._expect(run_id, State.STOPPING)
+        self._pending.expect(run_id, State.STOPPING, time.time())
         self._actions.stop(run_id, now=now)
-        self._show_pending()
+        self._show_expected()
 
     def resume(self, run_id: str) -> None:
         """Resume a run."""
-        self._expect(run_id, State.STARTING)
+        self._pending.expect(run_id, State.STARTING, time.time())
         self._actions.resume(run_id)
-        self._show_pending()
+        self._show_expected()
 
     def delete(self, run_id: str) -> None:
         """Delete a run."""
         self._actions.delete(run_id)
 
-    def _expect(self, key: str, state: State, *, is_new: bool = False) -> None:
-        self._pending[key] = Pending(state, is_new)
-
-    def _show_pending(self) -> None:
-        if self.snapshot:
-            self.snapshot = self._with_pending(self.snapshot)
-            self._show()
-
     def on_action_ended(self, event: ActionEnded) -> None:
         """Say how an action ended."""
-        if pending := self._pending.get(event.key):
-            # A failed one is taken back at once; else the row stays until a snapshot has seen the effect.
-            pending.done_at = 0.0 if event.failed else time.time()
-        if event.select and self.selected == event.key:
-            self.selected = event.select
+        self._pending.end(event.key, time.time(), failed=event.failed, run_id=event.run_id)
+        if event.run_id and self.selected == event.key:
+            self.selected = event.run_id
         self.tell(event.text, "error" if event.failed else "information")
+        self._show_expected()
         self._collector.wake()
 
     def on_trouble_met(self, event: TroubleMet) -> None:

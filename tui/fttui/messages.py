@@ -20,9 +20,9 @@ class SnapshotTaken(Message):
 class ActionEnded(Message):
     """Something that a person asked for is done, or could not be."""
 
-    def __init__(self, key: str, text: str, *, failed: bool = False, select: str | None = None) -> None:
+    def __init__(self, key: str, text: str, *, failed: bool = False, run_id: str | None = None) -> None:
         super().__init__()
-        self.key, self.text, self.failed, self.select = key, text, failed, select
+        self.key, self.text, self.failed, self.run_id = key, text, failed, run_id
 
 
 class TroubleMet(Message):

@@ -226,9 +226,10 @@ class NewRun(Screen[None]):
         if self._checked is None or self._checked[0] != self._wish():
             self._check()
             return
-        name, resolved = self.query_one("#name", Input).value.strip(), self._checked[1]
+        resolved = self._checked[1]
+        name = self.query_one("#name", Input).value.strip() or self._proposed_name(resolved)
         try:
-            check_name(name or self._proposed_name(resolved))
+            check_name(name)
         except FttuiError as error:
             self.query_one(Verdict).say(f"{error.message}: {error.hint}.", "bad")
             return
