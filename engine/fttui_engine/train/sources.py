@@ -77,14 +77,14 @@ def _named_source(name: str, dataset_dir: Path) -> Source:
             f"data set {name!r} in {table_path} has no file_name",
             "only local files are read: download the data set and name its file",
         )
-    file = dataset_dir / entry["file_name"]
-    if not file.is_file():
-        raise DataError(f"data set {name!r}: there is no file {file}", f"correct file_name in {table_path}")
     formatting = entry.get("formatting", "alpaca")
     if formatting not in ("alpaca", "sharegpt", "openai"):
         raise DataError(
             f"data set {name!r} has formatting {formatting!r}", "it may be alpaca, sharegpt or openai"
         )
+    file = dataset_dir / entry["file_name"]
+    if not file.is_file():
+        raise DataError(f"data set {name!r}: there is no file {file}", f"correct file_name in {table_path}")
     return Source(file, formatting, entry.get("columns"), entry.get("tags"), entry.get("num_samples"))
 
 
@@ -170,7 +170,9 @@ def _read_csv(path: Path) -> Iterator[Row]:
                 )
             yield Row(place, {key: _unpack(value) for key, value in values.items()})
     except csv.Error as error:
-        raise DataError(f"{path}, line {lines.line_num}, is not valid CSV: {error}", "correct it") from error
+        raise DataError(
+            f"{path}, line {lines.reader.line_num}, is not valid CSV: {error}", "correct it"
+        ) from error
 
 
 def _unpack(value: str) -> Any:
