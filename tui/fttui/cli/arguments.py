@@ -1,8 +1,20 @@
 """Every verb with its arguments, in one table; only the parser of the verb that was typed is built."""
 
+import os
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from typing import NamedTuple
+
+
+class HelpFormatter(RawDescriptionHelpFormatter):
+    """Knows its width: left to find it out, argparse imports shutil with all its compressors for each verb (4 ms)."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = os.get_terminal_size().columns
+        except OSError:
+            columns = 80
+        super().__init__(prog, width=max(40, columns - 2))
 
 
 class Verb(NamedTuple):
@@ -123,7 +135,8 @@ VERBS: dict[str, Verb] = {
 def verb_parser(name: str) -> ArgumentParser:
     """Return the parser of one verb."""
     verb = VERBS[name]
-    parser = ArgumentParser(prog=f"fttui {name}", description=f"{verb.summary[0].upper()}{verb.summary[1:]}.")
+    description = f"{verb.summary[0].upper()}{verb.summary[1:]}."
+    parser = ArgumentParser(prog=f"fttui {name}", description=description, formatter_class=HelpFormatter)
     verb.declare(parser)
     return parser
 
@@ -136,7 +149,7 @@ def main_parser() -> ArgumentParser:
         usage="fttui [-h] [--version] [VERB ...]",
         description="The cockpit for fine-tuning language models over SSH. Without a verb it opens the screens.",
         epilog=f"verbs (fttui VERB -h says more):\n{verbs}",
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.add_argument("verb", nargs="?", metavar="VERB", help="one of the verbs below")
