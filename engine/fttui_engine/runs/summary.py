@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fttui_engine.runs.attempt import SCRATCH, Progress
 from fttui_engine.runs.checkpoints import Checkpoint, list_checkpoints
 from fttui_engine.runs.files import Json, finite, read_json_or_none
 from fttui_engine.runs.identity import ProcessIdentity, identity_from_json, this_host
@@ -75,6 +76,7 @@ def summarize(run: Run) -> RunSummary:
     state = read_state(run)
     attempt = run.attempt(state.attempt or 1)
     progress = attempt.read_progress()
+    reached = _reached(run, state.attempt or 1)
     keeper = read_json_or_none(run.keeper_path) or {}
     keeper_identity = identity_from_json(keeper.get("keeper"))
     current = keeper.get("attempt") == state.attempt
@@ -91,10 +93,10 @@ def summarize(run: Run) -> RunSummary:
         detail=state.detail,
         attempt=state.attempt,
         phase=progress.phase if progress and live else None,
-        step=outcome.step if outcome else progress.step if progress else None,
-        max_steps=progress.max_steps if progress else None,
-        epoch=progress.epoch if progress else None,
-        loss=progress.loss if progress else None,
+        step=outcome.step if outcome else reached.step if reached else None,
+        max_steps=reached.max_steps if reached else None,
+        epoch=reached.epoch if reached else None,
+        loss=reached.loss if reached else None,
         tokens_per_second=progress.tokens_per_second if progress and live else None,
         step_seconds=progress.step_seconds if progress and live else None,
         eta_seconds=progress.eta_seconds if progress and live else None,
@@ -117,6 +119,17 @@ def summarize(run: Run) -> RunSummary:
         gpus=tuple(gpus) if isinstance(gpus, list) else None,
         command=_words(plan.get("argv")),
     )
+
+
+def _reached(run: Run, number: int) -> Progress | None:
+    """Return how far training is; until a resumed attempt trains, where the attempt before it was."""
+    attempt = run.attempt(number)
+    progress = attempt.read_progress()
+    if progress and progress.max_steps is not None:
+        return progress
+    if number > 1 and attempt.read_request().resume != SCRATCH:
+        return _reached(run, number - 1) or progress
+    return progress
 
 
 def _alive_pid(identity: ProcessIdentity | None) -> int | None:
