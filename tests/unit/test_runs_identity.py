@@ -61,10 +61,15 @@ def test_same_pid_with_another_start_time_is_another_process(child: subprocess.P
 
 
 def test_other_host_is_never_judged(child: subprocess.Popen[bytes]) -> None:
-    elsewhere = known(child.pid)._replace(host="node-7")
+    elsewhere = known(child.pid)._replace(host="node-7", boot_id="another")
     assert elsewhere.liveness() is Liveness.FOREIGN
-    assert elsewhere._replace(boot_id="another").liveness() is Liveness.FOREIGN
     assert not elsewhere.is_alive
+
+
+def test_host_that_was_renamed_still_knows_its_processes(child: subprocess.Popen[bytes]) -> None:
+    renamed = known(child.pid)._replace(host="before-dhcp")
+    assert renamed.liveness() is Liveness.ALIVE
+    assert renamed._replace(start_ticks=1).liveness() is Liveness.FOREIGN, "a clone of this machine has the same boot id"
 
 
 def test_earlier_boot_is_dead(child: subprocess.Popen[bytes]) -> None:

@@ -30,16 +30,15 @@ class ProcessIdentity(NamedTuple):
 
     def liveness(self) -> Liveness:
         """Say whether this very process still runs; a zombie has ended."""
-        if self.host != this_host():
-            return Liveness.FOREIGN
+        same_host = self.host == this_host()
         if self.boot_id != boot_id():
-            return Liveness.DEAD
+            return Liveness.DEAD if same_host else Liveness.FOREIGN
         if self.pid_namespace != pid_namespace():
             return Liveness.FOREIGN
         found = start_ticks_and_status(self.pid)
-        if found is None or found[0] != self.start_ticks or found[1] in "ZX":
-            return Liveness.DEAD
-        return Liveness.ALIVE
+        if found is not None and found[0] == self.start_ticks and found[1] not in "ZX":
+            return Liveness.ALIVE  # also where the host was given another name since, as DHCP does
+        return Liveness.DEAD if same_host else Liveness.FOREIGN
 
     @property
     def is_alive(self) -> bool:

@@ -9,7 +9,7 @@ from fttui_engine.runs.attempt import Attempt, Exit
 from fttui_engine.runs.files import read_json_or_none
 from fttui_engine.runs.identity import ProcessIdentity, boot_id, identity_from_json
 from fttui_engine.runs.run import Run
-from fttui_engine.supervise.pidfd import ProcessWatch
+from fttui_engine.supervise.pidfd import ProcessWatch, zombie_status
 
 WITNESS_SECONDS = 1.0
 """How long the kernel may take to tell an exit status: not before init has collected the process."""
@@ -18,6 +18,11 @@ KEEPER_SECONDS = 15.0
 """How long the keeper that started the process may take to write its exit status: a busy disk syncs that slowly."""
 
 OOM_SAMPLE_SECONDS = 5.0
+
+
+def recorded_keeper(run: Run) -> ProcessIdentity | None:
+    """Return the identity of the keeper in charge of a run, or last in charge of it."""
+    return identity_from_json((read_json_or_none(run.keeper_path) or {}).get("keeper"))
 
 
 def recorded_process(run: Run, attempt: Attempt) -> ProcessIdentity | None:
@@ -32,20 +37,25 @@ def await_exit(run: Run, attempt: Attempt, watch: ProcessWatch | None, started_a
     """Return how the ended process ended, ``None`` where nobody saw it."""
     started = time.monotonic()
     while True:
-        ended = attempt.read_exit() or witnessed_exit(attempt, watch, started_at)
-        patience = KEEPER_SECONDS if _keeper_will_tell(run, attempt) else WITNESS_SECONDS
+        ended, patience = attempt.read_exit(), KEEPER_SECONDS
+        if not ended and not _keeper_will_tell(run, attempt):
+            ended, patience = witnessed_exit(run, attempt, watch, started_at), WITNESS_SECONDS
         if ended or was_rebooted(run, attempt) or time.monotonic() - started > patience:
             return ended
         time.sleep(0.02)
 
 
-def witnessed_exit(attempt: Attempt, watch: ProcessWatch | None, started_at: float) -> Exit | None:
-    """Return and record the exit status that this process saw itself, where the keeper that should have was killed."""
-    if watch is None or (status := watch.exit_status()) is None or attempt.read_exit():
+def witnessed_exit(run: Run, attempt: Attempt, watch: ProcessWatch | None, started_at: float) -> Exit | None:
+    """Return and record the exit status that can be seen from here, where the keeper that should have was killed."""
+    process = recorded_process(run, attempt)
+    status = watch.exit_status() if watch else None
+    if status is None and process:
+        status = zombie_status(process)
+    if status is None or process is None or attempt.read_exit():
         return None
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-    ended = Exit(watch.pid, code, number, started_at, time.time())
+    ended = Exit(process.pid, code, number, started_at, time.time())
     attempt.write_exit(ended)
     return ended
 
@@ -58,8 +68,7 @@ def was_rebooted(run: Run, attempt: Attempt) -> bool:
 
 def _keeper_will_tell(run: Run, attempt: Attempt) -> bool:
     """Whether the keeper is the process's parent: one that took over later is younger than it and never will know."""
-    keeper = identity_from_json((read_json_or_none(run.keeper_path) or {}).get("keeper"))
-    process = recorded_process(run, attempt)
+    keeper, process = recorded_keeper(run), recorded_process(run, attempt)
     if keeper is None or process is None or not keeper.is_alive:
         return False
     return keeper.start_ticks <= process.start_ticks

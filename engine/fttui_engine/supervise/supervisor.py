@@ -35,7 +35,7 @@ from fttui_engine.runs.commands import (
 )
 from fttui_engine.runs.events import Event, read_events
 from fttui_engine.runs.files import SCHEMA, write_json
-from fttui_engine.runs.identity import identify_self, identity_to_json
+from fttui_engine.runs.identity import Liveness, identify_self, identity_to_json
 from fttui_engine.runs.journal import ExitVerdict, Journal
 from fttui_engine.runs.lock import charge_lock
 from fttui_engine.runs.run import Run
@@ -43,6 +43,7 @@ from fttui_engine.runs.states import State
 from fttui_engine.supervise.evidence import (
     OomWatch,
     await_exit,
+    recorded_keeper,
     recorded_process,
     was_rebooted,
     witnessed_exit,
@@ -75,6 +76,7 @@ class Supervisor:
         self._keeper = keeper
         self._plan = run.read_plan()
         self._journal = Journal(run)
+        self._parent = recorded_keeper(run)
         self._attempt = run.attempt(self._journal.state.attempt)
         self._asked_to_start = False
         self._oom = OomWatch()
@@ -123,11 +125,11 @@ class Supervisor:
         identity = recorded_process(self._run, self._attempt)
         if identity is None:
             self._bring_to_start()
-        elif identity.is_alive:
+        elif (liveness := identity.liveness()) is Liveness.DEAD:
+            self._end()
+        elif liveness is Liveness.ALIVE:
             self._watch = self._watch or ProcessWatch(identity)
             self._follow()
-        else:
-            self._end()
 
     # Before the attempt's process: choose where it starts, have the keeper start it.
 
@@ -363,7 +365,11 @@ class Supervisor:
         """
         for pause_seconds in (1.0, 2.0, 4.0, 8.0, 16.0, *[30.0] * 2880):
             try:
-                witnessed_exit(self._attempt, self._watch, self._journal.state.attempt_started_at or 0.0)
+                # The kernel closes a dying process's files before it counts as dead, so it may still look alive.
+                while self._parent is not None and self._parent.is_alive:
+                    time.sleep(0.005)
+                started_at = self._journal.state.attempt_started_at or 0.0
+                witnessed_exit(self._run, self._attempt, self._watch, started_at)
                 with charge_lock(self._run):
                     if not keeper_is_alive(self._run):
                         self._journal.note("keeper_replaced", "The keeper was killed; another one took over.")

@@ -1,5 +1,6 @@
 """Importing transformers' Trainer without what this run does not use."""
 
+import os
 import sys
 import warnings
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ def import_transformers(unused: Iterable[str]) -> None:
     for name in unused:
         # None makes find_spec answer "not installed".
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    # A progress bar in a log file is one endless line.
+    os.environ["TQDM_DISABLE"] = "1"
     # Deprecations inside these libraries are not the user's to mend.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
