@@ -131,5 +131,5 @@ def test_cut_and_dropped(tokenizer):
 
 def test_a_conversation_that_the_template_refuses_is_named(tokenizer):
     refusing = with_template(tokenizer, "{{ raise_exception('roles must alternate') }}")
-    with pytest.raises(DataError, match="here: the model's chat template refuses.*roles must alternate"):
+    with pytest.raises(DataError, match=r"here: the model's chat template refuses.*roles must alternate"):
         ConversationTokeniser(refusing, 512)(SHORT)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 # make training 4 to 8 times slower (12.6 against 50-95 tokens per second, SmolLM2-135M on two shared cores).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from fttui_engine.errors import FttuiError
 from fttui_engine.runs.attempt import Outcome
 from fttui_engine.runs.run import Run
 from fttui_engine.train.failures import explain
@@ -40,7 +41,8 @@ def main() -> int:
         resume = read_resume(attempt)
         outcome = train(config, resume, reporter, stop)
     except Exception as error:  # noqa: BLE001 - whatever it is, the outcome has to say so
-        traceback.print_exc()
+        if not isinstance(error, FttuiError):
+            traceback.print_exc()
         kind, message, advice = explain(error, config)
         step = max(reporter.step, resume.step if resume else 0)
         outcome = Outcome("failed", step, reporter.max_steps, message, advice, kind)
