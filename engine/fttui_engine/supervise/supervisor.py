@@ -54,8 +54,8 @@ from fttui_engine.supervise.tree import kill_run, run_processes, signal_process
 from fttui_engine.supervise.verdict import Evidence, judge, last_line
 
 POLL_SECONDS = 0.25
-TERM_SECONDS = 15.0
-"""How long a program that overstayed its grace has after SIGTERM, before SIGKILL."""
+LONGEST_TERM_SECONDS = 15.0
+"""How long a training that overstayed its grace has after SIGTERM, before SIGKILL; never longer than its grace."""
 LEFTOVER_SECONDS = 2.0
 """How long helpers (data loaders, trackers) may outlive the attempt's own process: torch's loaders notice within
 this that their parent is gone."""
@@ -78,6 +78,7 @@ class Supervisor:
         self._journal = Journal(run)
         self._parent = recorded_keeper(run)
         self._attempt = run.attempt(self._journal.state.attempt)
+        self._term_seconds = min(LONGEST_TERM_SECONDS, self._plan.grace_seconds)
         self._asked_to_start = False
         self._oom = OomWatch()
         self._watch: ProcessWatch | None = None
@@ -104,7 +105,7 @@ class Supervisor:
             return time.monotonic()
         span, end = self._plan.grace_seconds, self._journal.state.stop_deadline
         if self._grace_is_over:
-            span, end = TERM_SECONDS, events["grace_over"].time + TERM_SECONDS
+            span, end = self._term_seconds, events["grace_over"].time + self._term_seconds
         left = span if end is None else end - time.time()
         return time.monotonic() + min(max(0.0, left), span)
 
@@ -218,13 +219,15 @@ class Supervisor:
         self._delivered = True
 
     def _enforce(self) -> None:
-        """Grace is over: SIGTERM for programs that handle it, then SIGKILL for all."""
+        """Grace is over: SIGTERM for a training that was only asked by file so far, then SIGKILL for all."""
         if self._intent != "kill" and not self._grace_is_over:
             self._grace_is_over = True
-            self._kill_at = time.monotonic() + TERM_SECONDS
-            self._journal.note("grace_over", "It did not end within its grace period; SIGTERM was sent.")
-            self._terminate()
-            return
+            if self._plan.kind == "train":
+                self._kill_at = time.monotonic() + self._term_seconds
+                self._journal.note("grace_over", "It did not end within its grace period; SIGTERM was sent.")
+                self._terminate()
+                return
+            self._journal.note("grace_over", "It did not end within its grace period and is killed.")
         self._kill_at = None
         self._journal.describe("killing all processes")
         if stuck := kill_run(self._run):
