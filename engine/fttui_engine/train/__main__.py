@@ -1,5 +1,6 @@
 """``python -P -m fttui_engine.train``: one attempt of one run, named by the environment."""
 
+import contextlib
 import os
 import sys
 import traceback
@@ -46,9 +47,11 @@ def main() -> int:
         kind, message, advice = explain(error, config)
         step = max(reporter.step, resume.step if resume else 0)
         outcome = Outcome("failed", step, reporter.max_steps, message, advice, kind)
-    reporter.log(f"{outcome.result}: {outcome.message} {outcome.advice}".rstrip())
+    # First, since on a full disk the log may take no more, while a torn checkpoint has just made room for this.
     attempt.write_outcome(outcome)
-    reporter.phase("done")
+    with contextlib.suppress(OSError):
+        reporter.log(f"{outcome.result}: {outcome.message} {outcome.advice}".rstrip())
+        reporter.phase("done")
     return 1 if outcome.result == "failed" else 0
 
 
