@@ -5,9 +5,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import fttui
 import fttui_engine
-import pytest
 from run_driver import Driver, is_running, marked_processes, until
 
 

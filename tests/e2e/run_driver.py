@@ -19,6 +19,7 @@ from fttui_engine.runs.journal import RunState, read_state
 from fttui_engine.runs.run import Plan, Run, all_runs
 from fttui_engine.runs.states import State
 from fttui_engine.supervise import control
+from fttui_engine.supervise.creation import start_plan
 
 WAIT_SECONDS = 15.0
 
@@ -78,7 +79,7 @@ class Driver:
             "gpus": None,
         }
         made = Plan(name=name, argv=argv, grace_seconds=grace_seconds, **{**fields, **plan})
-        return control.start_plan(made, lambda path, _: path.write_text("{}\n") and None)
+        return start_plan(made, lambda path, _: path.write_text("{}\n") and None)
 
     def running(self, script: str = "sleep 600", **plan: Any) -> Run:
         """Start a shell script as a run and return once it runs with everybody in charge."""
@@ -91,7 +92,8 @@ class Driver:
     ) -> subprocess.CompletedProcess[str]:
         """Run an fttui command; ``check`` is the exit code that it has to have."""
         command = [sys.executable, "-m", "fttui", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+        options = {"timeout": 60, **options}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
         assert check is None or done.returncode == check, done
         assert "Traceback" not in done.stderr, done.stderr
         return done

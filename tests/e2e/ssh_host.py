@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from pty_terminal import PtyTerminal
+from real_terminal import Terminal
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 START_SECONDS = 20.0
@@ -52,9 +52,9 @@ class SshHost(NamedTuple):
             command,
         ]
 
-    def login(self, command: str, columns: int = 80, lines: int = 24) -> PtyTerminal:
-        """Log in from a terminal of that size and run ``command``."""
-        return PtyTerminal(self.client(command), dict(os.environ), columns, lines)
+    def login(self, command: str) -> Terminal:
+        """Log in from a terminal of 80 x 24 and run ``command``."""
+        return Terminal(argv=self.client(command))
 
 
 def start_ssh_host(folder: Path) -> SshHost:

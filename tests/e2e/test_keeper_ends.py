@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.runs.states import State
 from run_driver import Driver, is_running, until
 

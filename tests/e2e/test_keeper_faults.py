@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import fttui_engine
 import pytest
+
+import fttui_engine
 from fttui_engine.errors import WrongRequestError
 from fttui_engine.runs.commands import STOP, drop_command, read_answer
 from fttui_engine.runs.files import read_json, write_json

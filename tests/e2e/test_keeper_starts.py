@@ -9,19 +9,21 @@ import time
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.errors import FttuiError, NoSuchRunError, WrongRequestError
 from fttui_engine.runs.checkpoints import seal
 from fttui_engine.runs.journal import read_state
 from fttui_engine.runs.run import Plan, all_runs
 from fttui_engine.runs.states import State
 from fttui_engine.supervise import control, spawn
+from fttui_engine.supervise.creation import start_plan
 from run_driver import Driver, is_running, until
 
 START = """
 import sys, time
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs.run import Plan
-from fttui_engine.supervise.control import start_plan
+from fttui_engine.supervise.creation import start_plan
 name, output_dir, moment = sys.argv[1], sys.argv[2], float(sys.argv[3])
 plan = Plan(name, "command", ["sleep", "600"], {}, "/", output_dir, None, 1.0)
 time.sleep(max(0.0, moment - time.time()))
@@ -118,7 +120,7 @@ def test_start_whose_settings_cannot_be_written_leaves_nothing(driver: Driver, t
 
     plan = Plan("r", "command", ["true"], {}, "/", str(tmp_path / "out"), None, 1.0)
     with pytest.raises(OSError, match="No space"):
-        control.start_plan(plan, fail)
+        start_plan(plan, fail)
     assert litter(tmp_path) == []
 
 
@@ -126,7 +128,7 @@ def test_start_killed_half_way_is_taken_up_by_the_next_look(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The folder stands, the keeper was never started: as if the starting process was killed in between."""
-    code = "import os; from fttui_engine.supervise import control; control.spawn_keeper = lambda *a: os._exit(9); "
+    code = "import os; from fttui_engine.supervise import creation; creation.spawn_keeper = lambda *a: os._exit(9); "
     code += START
     done = subprocess.run([sys.executable, "-c", code, "r", "", "0"], check=False)
     assert done.returncode == 9
@@ -223,7 +225,7 @@ def test_taking_over_a_folder_twice_keeps_all_checkpoints(driver: Driver, tmp_pa
     output_dir = tmp_path / "out"
     for _ in range(3):
         plan = Plan("r", "command", ["true"], {}, "/", str(output_dir), None, 1.0)
-        run = control.start_plan(plan, lambda path, _: path.touch(), take_over=True)
+        run = start_plan(plan, lambda path, _: path.touch(), take_over=True)
         driver.end(run)
         control.remove(run)
         (output_dir / "checkpoint-7").mkdir()

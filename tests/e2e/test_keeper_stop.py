@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.errors import WrongRequestError
 from fttui_engine.runs import checkpoints
 from fttui_engine.runs.checkpoints import MANIFEST, seal

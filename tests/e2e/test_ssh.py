@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
+
 from fttui_engine.runs.metrics import read_metrics
 from fttui_engine.runs.run import Run
 from fttui_engine.runs.summary import summarize
-from pty_terminal import PtyTerminal
+from real_terminal import Terminal
 from ssh_host import SshHost, start_ssh_host, stop_ssh_host
 
 FTTUI = f"{sys.executable} -m fttui"
@@ -43,26 +44,25 @@ def training(host: SshHost) -> Iterator[Run]:
     config.write_text(CONFIG)
     config.chmod(0o644)
     screen = host.login(FTTUI)
-    screen.wait_for("no runs yet")
+    screen.sees("no runs yet")
     screen.press("n")
-    screen.wait_for("YAML file")
+    screen.sees("YAML file")
     screen.press("\t")
-    screen.wait_for_cursor_below("YAML file")
+    screen.types_below("YAML file")
     screen.press(str(config))
     screen.press("\r")
-    screen.wait_for("can be started")
+    screen.sees("can be started")
     screen.press("\r")
-    screen.wait_for("starting", 2.0)
+    screen.sees("starting", seconds=2.0)
     run = Run(host.home / "state/runs/long")
-    screen.wait_for("running", 60.0)
+    screen.sees("running", seconds=60.0)
     screen.press("q")
-    screen.process.wait(5)
-    screen.close()
+    screen.ends_within(5)
+    screen.vanish()
     yield run
     pid = summarize(run).keeper_pid
-    ask_to_stop = host.login(f"{FTTUI} stop --now long")
-    ask_to_stop.process.wait(10)
-    ask_to_stop.close()
+    with host.login(f"{FTTUI} stop --now long") as stop:
+        stop.ends_within(10)
     if pid:
         wait_until(lambda: not psutil.pid_exists(pid), 10, "the keeper is still there")
 
@@ -87,17 +87,17 @@ def screens_process(host: SshHost) -> psutil.Process:
     return found[0]
 
 
-def kill_sshd_session(screen: PtyTerminal, tui: psutil.Process) -> None:
+def kill_sshd_session(screen: Terminal, tui: psutil.Process) -> None:
     parent = tui.parent()
     assert parent is not None and parent.name().startswith("sshd"), parent
     parent.kill()
 
 
-def kill_ssh_client(screen: PtyTerminal, tui: psutil.Process) -> None:
+def kill_ssh_client(screen: Terminal, tui: psutil.Process) -> None:
     screen.process.kill()
 
 
-def hang_up_session(screen: PtyTerminal, tui: psutil.Process) -> None:
+def hang_up_session(screen: Terminal, tui: psutil.Process) -> None:
     session = os.getsid(tui.pid)
     for process in psutil.process_iter():
         try:
@@ -107,24 +107,25 @@ def hang_up_session(screen: PtyTerminal, tui: psutil.Process) -> None:
             continue
 
 
-def kill_screens(screen: PtyTerminal, tui: psutil.Process) -> None:
+def kill_screens(screen: Terminal, tui: psutil.Process) -> None:
     tui.kill()
 
 
 @pytest.mark.parametrize("fault", [kill_sshd_session, kill_ssh_client, hang_up_session, kill_screens])
 def test_training_steps_on_when_the_connection_goes(
-    host: SshHost, training: Run, fault: Callable[[PtyTerminal, psutil.Process], None]
+    host: SshHost, training: Run, fault: Callable[[Terminal, psutil.Process], None]
 ) -> None:
     before = summarize(training)
     screen = host.login(FTTUI)
-    screen.wait_for("running")
+    screen.sees("running")
     tui = screens_process(host)
     cpu_before = sum(tui.cpu_times()[:2])
 
     fault(screen, tui)
     wait_until(lambda: has_ended(tui), GONE_SECONDS, "the old screens are still there")
     assert cpu_spent(tui, cpu_before) < 1.0
-    screen.close()
+    screen.vanish()
+    screen.process.wait()
 
     step = latest_step(training)
     wait_until(lambda: latest_step(training) >= step + 3, 20, "training does not step on")
@@ -136,11 +137,10 @@ def test_training_steps_on_when_the_connection_goes(
     )
     assert after.attempt == 1
 
-    again = host.login(FTTUI)
-    again.wait_for("running", SHOWN_SECONDS)
-    again.press("q")
-    again.process.wait(5)
-    again.close()
+    with host.login(FTTUI) as again:
+        again.sees("running", seconds=SHOWN_SECONDS)
+        again.press("q")
+        again.ends_within(5)
 
 
 def test_no_step_was_missed_or_done_twice(host: SshHost, training: Run) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import fttui_engine
 import pytest
 import yaml
+
+import fttui_engine
 from fttui_engine.runs.attempt import Attempt, Launch, Outcome, Request
 from fttui_engine.runs.checkpoints import Checkpoint, list_checkpoints
 from fttui_engine.runs.metrics import read_metrics

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.dataset import Collator, load_splits, split
 from fttui_engine.train.errors import DataError, StopRequestedError

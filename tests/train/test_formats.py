@@ -7,6 +7,7 @@ import json
 import pyarrow
 import pyarrow.parquet
 import pytest
+
 from fttui_engine.train.errors import DataError
 from fttui_engine.train.formats import converter, detect_format
 from fttui_engine.train.sources import Source, find_sources, read_rows

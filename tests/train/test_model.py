@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fttui_engine
 import pytest
+
+import fttui_engine
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
 from fttui_engine.train.model import add_adapter, find_model, load_model, load_tokenizer

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from fttui_engine.runs.checkpoints import read_manifest
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.failures import explain

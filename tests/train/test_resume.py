@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.train.checkpoints import read_resume_point
 
 COMMON = {

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+
 from fttui_engine.train.errors import DataError
 from fttui_engine.train.formats import Conversation
 from fttui_engine.train.tokenise import IGNORED_LABEL, ConversationTokeniser

@@ -11,12 +11,13 @@ from pathlib import Path
 os.environ["TEXTUAL_ANIMATIONS"] = "none"
 
 import pytest
+from textual.events import Paste
+from textual.pilot import Pilot
+
 from fttui import collector
 from fttui.cockpit import Cockpit
 from fttui_engine.runs.home import ensure_home
 from run_maker import RunMaker
-from textual.events import Paste
-from textual.pilot import Pilot
 
 WAIT_SECONDS = 10.0
 

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.errors import FttuiError
 from fttui_engine.launch import verbs
 from fttui_engine.runs.run import all_runs, find_run

@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+
 from fttui.keys import KEYS, keys_of
 from fttui_engine.hardware.gpus import read_gpus
 from fttui_engine.runs.states import State

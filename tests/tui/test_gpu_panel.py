@@ -1,6 +1,7 @@
 """The GPU panel from one GPU to sixteen: none is lost, whatever the width."""
 
 import pytest
+
 from fttui.lines import text_of
 from fttui.screens.dashboard import heights
 from fttui.snapshot import Hardware

@@ -1,6 +1,7 @@
 """Lines as data: their widths, and the smallest region that has to be sent again."""
 
 import pytest
+
 from fttui import figures
 from fttui.lines import Span, fit, fit_line, line, rule, spread, text_of, width_of, wrap
 from fttui.widgets.line_panel import differing_region

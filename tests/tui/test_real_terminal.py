@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.runs.states import State
 from real_terminal import Terminal, cpu_seconds
 from run_maker import OUT_OF_MEMORY, add_steps

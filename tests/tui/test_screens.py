@@ -1,6 +1,7 @@
 """One run in full, and its log."""
 
 import pytest
+
 from fttui_engine.runs.states import State
 from run_maker import OUT_OF_MEMORY, SIZES, add_steps
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.runs.checkpoints import (
     MANIFEST,
     CheckpointDamagedError,

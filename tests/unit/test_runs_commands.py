@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.runs.commands import (
     KILL,
     STOP,

@@ -9,8 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-import fttui_engine
 import pytest
+
+import fttui_engine
 from fttui_engine.runs.attempt import Attempt, Progress
 from fttui_engine.runs.files import (
     DamagedFileError,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from fttui_engine.runs.identity import (
     Liveness,
     ProcessIdentity,
@@ -69,7 +70,9 @@ def test_other_host_is_never_judged(child: subprocess.Popen[bytes]) -> None:
 def test_host_that_was_renamed_still_knows_its_processes(child: subprocess.Popen[bytes]) -> None:
     renamed = known(child.pid)._replace(host="before-dhcp")
     assert renamed.liveness() is Liveness.ALIVE
-    assert renamed._replace(start_ticks=1).liveness() is Liveness.FOREIGN, "a clone of this machine has the same boot id"
+    assert renamed._replace(start_ticks=1).liveness() is Liveness.FOREIGN, (
+        "a clone of this machine has the same boot id"
+    )
 
 
 def test_earlier_boot_is_dead(child: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.runs.logs import (
     LONGEST_LINE_CHARACTERS,
     LogFollower,

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.runs.metrics import MetricsFollower, MetricsWriter, read_metrics
 
 

@@ -6,8 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-import fttui_engine
 import pytest
+
+import fttui_engine
 from fttui_engine.errors import NoSuchRunError, WrongRequestError
 from fttui_engine.runs.home import ensure_home, state_home
 from fttui_engine.runs.run import (

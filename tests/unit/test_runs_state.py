@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.errors import NoSuchRunError
 from fttui_engine.runs.attempt import NEWEST, Exit, Launch, Outcome, Progress, Request
 from fttui_engine.runs.commands import STOP, drop_command, waiting_commands

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.runs.attempt import NEWEST, SCRATCH, Progress, Request
 from fttui_engine.runs.journal import Journal
 from fttui_engine.runs.run import Plan, Run

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from fttui.__main__ import main
 from fttui_engine.spec.check import check
 from fttui_engine.spec.load import resolve

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.errors import WrongRequestError
 from fttui_engine.spec.document import parse_document, read_document
 from fttui_engine.spec.load import resolve

@@ -7,6 +7,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.known_keys import find_known, known_names

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs.run import check_name
 from fttui_engine.spec.load import resolve
@@ -293,8 +294,9 @@ def test_a_python_without_torch_gets_the_install_line(tmp_path: Path) -> None:
         "from pathlib import Path; from fttui_engine.spec.load import resolve;"
         "print(*[e.message for e in resolve(Path('x.yaml')).findings.errors])"
     )
-    import fttui_engine
     import yaml
+
+    import fttui_engine
 
     # A folder with PyYAML and nothing else stands for an environment that training was not installed into.
     (tmp_path / "light").mkdir()

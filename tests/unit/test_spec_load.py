@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fttui_engine.spec.check import check
 from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.load import resolve

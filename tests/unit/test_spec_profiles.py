@@ -1,6 +1,7 @@
 """The ready-made configurations: complete, honest about their needs, and found where they are installed."""
 
 import pytest
+
 from fttui_engine.errors import WrongRequestError
 from fttui_engine.spec.load import resolve
 from fttui_engine.spec.profiles import Hardware, list_profiles, load_profile

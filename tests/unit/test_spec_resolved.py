@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.errors import FttuiError
 from fttui_engine.spec.load import resolve
 from fttui_engine.spec.resolved import Resolved, read_spec, write_spec

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from fttui_engine.spec.full_yaml import parse_full
 from fttui_engine.spec.nodes import DocumentError
 from fttui_engine.spec.profiles import list_profiles

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from fttui_engine.spec.document import parse_document
 from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.nodes import Block

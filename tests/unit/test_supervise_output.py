@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from fttui_engine.errors import WrongRequestError
 from fttui_engine.runs.checkpoints import seal
 from fttui_engine.runs.files import write_json

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+
 from fttui_engine.runs.identity import ProcessIdentity, identify
 from fttui_engine.supervise import pidfd
 from fttui_engine.supervise.pidfd import ProcessWatch

@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 import pytest
+
 from fttui_engine.runs.attempt import Exit, Outcome
 from fttui_engine.runs.states import State
 from fttui_engine.supervise.verdict import Evidence, Verdict, judge

@@ -1,17 +1,17 @@
 """The ``fttui`` command: opens the screens, or does what the verb says."""
 
 import sys
-
-from fttui_engine.errors import ExitCode, FttuiError
+from io import TextIOWrapper
 
 from fttui.cli.arguments import VERBS, main_parser, verb_parser
+from fttui_engine.errors import ExitCode, FttuiError
 
 
 def main() -> int:
     """Run the command line and return its exit code."""
-    if sys.stdout is not None:
+    if isinstance(sys.stdout, TextIOWrapper):
         # A log line or file name that the terminal's encoding lacks is shown with a question mark.
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = _dispatch(sys.argv[1:])
         if sys.stdout is not None:
@@ -26,10 +26,10 @@ def main() -> int:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # `fttui logs RUN | head` closed the pipe; the interpreter would complain again when it flushes at exit.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return ExitCode.DONE
     except OSError as error:
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         print(f"fttui: {error.filename or 'writing the output'}: {error.strerror or error}", file=sys.stderr)
         return ExitCode.FAILED
 

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
 
+from fttui.collector import Collector
+from fttui.messages import ActionEnded
+from fttui.snapshot import NOWHERE
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.run import Run, find_run
 from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary
-
-from fttui.collector import Collector
-from fttui.messages import ActionEnded
-from fttui.snapshot import NOWHERE
 
 LAST_WORD_SECONDS = 2.0
 """How long leaving the program waits for what was asked for last."""

@@ -5,9 +5,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fttui_engine.runs.home import state_home
-from fttui_engine.runs.logs import one_line
-from fttui_engine.runs.states import State
 from textual.app import App
 
 from fttui.actions import Actions
@@ -17,10 +14,14 @@ from fttui.pending import PendingActions
 from fttui.screens.dashboard import Dashboard
 from fttui.screens.run_screen import CockpitScreen
 from fttui.snapshot import Snapshot
+from fttui_engine.runs.home import state_home
+from fttui_engine.runs.logs import one_line
+from fttui_engine.runs.states import State
 
 if TYPE_CHECKING:
-    from fttui_engine.spec.resolved import Resolved
     from textual.message import Message
+
+    from fttui_engine.spec.resolved import Resolved
 
 Severity = Literal["information", "warning", "error"]
 TOAST_SECONDS = 6.0

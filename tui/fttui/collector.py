@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
+from fttui.history import History, latest
+from fttui.snapshot import Hardware, LogWindow, RunDetail, Snapshot, harmless, in_order
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs import events as run_events
 from fttui_engine.runs.home import state_home
@@ -19,9 +21,6 @@ from fttui_engine.runs.logs import LogFollower, one_line, tail
 from fttui_engine.runs.metrics import MetricsFollower
 from fttui_engine.runs.run import Run, all_runs
 from fttui_engine.runs.summary import RunSummary, summarize
-
-from fttui.history import History, latest
-from fttui.snapshot import Hardware, LogWindow, RunDetail, Snapshot, harmless, in_order
 
 POLL_SECONDS = 1.0
 BUSY_POLL_SECONDS = 0.05

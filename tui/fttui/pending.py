@@ -7,10 +7,9 @@ asked for, until a snapshot that was taken after the action shows what came of i
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from fttui.snapshot import Snapshot, in_order, placeholder
 from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary
-
-from fttui.snapshot import Snapshot, in_order, placeholder
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fttui.history import Point, number
 from fttui_engine.hardware.gpus import GpuReport
 from fttui_engine.hardware.host import Host
 from fttui_engine.runs.checkpoints import Checkpoint
@@ -18,8 +19,6 @@ from fttui_engine.runs.journal import ExitVerdict
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary
-
-from fttui.history import Point, number
 
 NUMBERS = ("step", "max_steps", "loss", "tokens_per_second", "step_seconds", "eta_seconds", "epoch")
 NOWHERE = Path()

@@ -3,12 +3,11 @@
 import sys
 from argparse import Namespace
 
-from fttui_engine.launch.verbs import start
-from fttui_engine.spec.load import resolve
-
 from fttui.cli.control import wait_for_end
 from fttui.cli.logs import follow
 from fttui.cli.screens import can_open, open_screens
+from fttui_engine.launch.start import start
+from fttui_engine.spec.load import resolve
 
 
 def demo(arguments: Namespace) -> int:

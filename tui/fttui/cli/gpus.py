@@ -6,14 +6,13 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fttui import figures
 from fttui_engine.errors import ExitCode
 from fttui_engine.hardware.gpus import Gpu, GpuProcess, GpuReport, read_gpus
 from fttui_engine.hardware.host import Host, read_host
 from fttui_engine.runs.home import state_home
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.run import Run
-
-from fttui import figures
 
 
 class Owner(NamedTuple):

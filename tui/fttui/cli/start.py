@@ -6,8 +6,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from fttui_engine.errors import ExitCode, WrongRequestError
-from fttui_engine.launch.verbs import start as start_run
-from fttui_engine.launch.verbs import start_command
+from fttui_engine.launch.start import start as start_run
+from fttui_engine.launch.start import start_command
 from fttui_engine.runs.run import Run, check_name
 
 

@@ -7,9 +7,6 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from fttui_engine.errors import FttuiError
-from fttui_engine.runs.logs import one_line
-from fttui_engine.runs.run import check_name
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -20,11 +17,13 @@ from textual.widgets import Input, Label
 from fttui.lines import Line, Span, fit, line, rule
 from fttui.widgets.line_panel import LinePanel
 from fttui.widgets.verdict import Verdict
+from fttui_engine.errors import FttuiError
+from fttui_engine.runs.logs import one_line
+from fttui_engine.runs.run import check_name
 
 if TYPE_CHECKING:
-    from fttui_engine.spec.resolved import Resolved
-
     from fttui.cockpit import Cockpit
+    from fttui_engine.spec.resolved import Resolved
 
 NAME_WIDTH = 24
 EXPLANATION = (

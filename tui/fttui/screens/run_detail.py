@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from fttui_engine.runs.summary import RunSummary
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -23,6 +22,7 @@ from fttui.widgets.log_tail import LogTail
 from fttui.widgets.loss_chart import LossChart, LossCurve
 from fttui.widgets.run_table import GLYPHS
 from fttui.widgets.text_list import TextList
+from fttui_engine.runs.summary import RunSummary
 
 FEW_WORDS = 60
 

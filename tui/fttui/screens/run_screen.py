@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from fttui_engine.runs.states import State
-from fttui_engine.runs.summary import RunSummary
 from textual.screen import Screen
 
 from fttui.actions import why_not
@@ -11,6 +9,8 @@ from fttui.keys import Scope, keys_of
 from fttui.screens.dialogs import AskYesNo, TypeToConfirm
 from fttui.snapshot import Snapshot
 from fttui.widgets.run_table import newest_checkpoint
+from fttui_engine.runs.states import State
+from fttui_engine.runs.summary import RunSummary
 
 if TYPE_CHECKING:
     from fttui.cockpit import Cockpit

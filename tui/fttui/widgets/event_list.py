@@ -3,10 +3,9 @@
 import time
 from collections.abc import Sequence
 
-from fttui_engine.runs.events import Event
-
 from fttui.lines import Line, Span, line, rule, wrap
 from fttui.widgets.line_panel import LinePanel
+from fttui_engine.runs.events import Event
 
 CLOCK_WIDTH = 10
 MOST_LINES = 3

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from fttui_engine.runs.states import State
-from fttui_engine.runs.summary import RunSummary
-
 from fttui import figures
 from fttui.lines import Line, Span, fit, line, rule, wrap
 from fttui.snapshot import RunDetail
 from fttui.widgets.line_panel import LinePanel
 from fttui.widgets.run_table import GLYPHS
+from fttui_engine.runs.states import State
+from fttui_engine.runs.summary import RunSummary
 
 LABEL_WIDTH = 6
 SILENT_SECONDS = 60.0

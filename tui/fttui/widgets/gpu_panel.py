@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-from fttui_engine.hardware.gpus import Gpu
-from fttui_engine.hardware.host import Host
-from fttui_engine.runs.logs import one_line
-from fttui_engine.runs.summary import RunSummary
-
 from fttui import figures
 from fttui.lines import Line, Role, Span, fit, fit_line, line, rule, wrap
 from fttui.snapshot import Hardware, Snapshot
 from fttui.widgets.line_panel import LinePanel
+from fttui_engine.hardware.gpus import Gpu
+from fttui_engine.hardware.host import Host
+from fttui_engine.runs.logs import one_line
+from fttui_engine.runs.summary import RunSummary
 
 STALE_SECONDS = 5.0
 HOT_CELSIUS = 85

@@ -4,13 +4,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from fttui_engine.runs.logs import one_line
-from fttui_engine.runs.states import State
-
 from fttui import figures
 from fttui.lines import Line, Role, Span, line, spread, width_of
 from fttui.snapshot import Snapshot
 from fttui.widgets.line_panel import LinePanel
+from fttui_engine.runs.logs import one_line
+from fttui_engine.runs.states import State
 
 STALE_SECONDS = 5.0
 SHOWN_STATES: tuple[tuple[State, Role], ...] = (

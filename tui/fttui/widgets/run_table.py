@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fttui_engine.runs.states import State
-from fttui_engine.runs.summary import RunSummary
-
 from fttui import figures
 from fttui.lines import Line, Role, Span, fit, fit_right, line, rule
 from fttui.snapshot import Snapshot
 from fttui.widgets.line_panel import LinePanel
+from fttui_engine.runs.states import State
+from fttui_engine.runs.summary import RunSummary
 
 GLYPHS: dict[State, tuple[str, Role]] = {
     State.QUEUED: ("=", "accent"),

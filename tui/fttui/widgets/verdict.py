@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fttui_engine.runs.logs import one_line
-
 from fttui import figures
 from fttui.lines import Line, Role, Span, line, rule, wrap
 from fttui.widgets.line_panel import LinePanel
+from fttui_engine.runs.logs import one_line
 
 
 class Verdict(LinePanel):

@@ -1,4 +1,4 @@
-"""The program in a real pseudo-terminal: what a person over SSH has, without the SSH."""
+"""A real pseudo-terminal with a program in it: a screen to read, keys to press, a plug to pull."""
 
 import contextlib
 import fcntl
@@ -11,20 +11,22 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyte
 
-PROGRAM = "import sys; from fttui.app import run_app; sys.exit(run_app())"
+COCKPIT = (sys.executable, "-m", "fttui")
 WAIT_SECONDS = 20.0
 
 
 class Terminal:
-    """A pty with the cockpit in it, as its controlling terminal unless told otherwise."""
+    """A pty with a program in it, as its controlling terminal unless told otherwise; the cockpit by default."""
 
     def __init__(
         self,
-        home: Path,
+        home: Path | None = None,
+        argv: Sequence[str] = COCKPIT,
         *,
         size: tuple[int, int] = (80, 24),
         ignore_hangup: bool = False,
@@ -44,9 +46,11 @@ class Terminal:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-        named = {"FTTUI_HOME": str(home), "TERM": "xterm-256color", **(environment or {})}
+        named = {"TERM": "xterm-256color", **(environment or {})}
+        if home:
+            named["FTTUI_HOME"] = str(home)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM],
+            argv,
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -84,12 +88,19 @@ class Terminal:
                 self._stream.feed(data)
         return self.received[start:]
 
-    def sees(self, *texts: str) -> None:
+    def sees(self, *texts: str, seconds: float = WAIT_SECONDS) -> None:
         """Wait until all texts are on the screen."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + seconds
         while not all(text in self.text for text in texts):
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited in vain for {texts}; the screen shows:\n{self.text}")
+            self.read(0.05)
+
+    def types_below(self, label: str) -> None:
+        """Wait until the field below ``label`` has the focus: the cursor stands in it."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while label not in self.screen.display[max(0, self.screen.cursor.y - 1)]:
+            assert time.monotonic() < deadline, f"the cursor is in line {self.screen.cursor.y}:\n{self.text}"
             self.read(0.05)
 
     def press(self, keys: str) -> None:
