@@ -1,6 +1,6 @@
 """The supervisor of one run: a state machine over what is on disk, so that it can be killed at any moment.
 
-It runs as ``python -P supervisor.py RUN_DIR`` under the keeper, which follows it with another if it dies.
+It runs in ``supervisor_process.py`` under the keeper, which follows it with another if it dies.
 Invariants:
 
 - Whatever it needs to know is in the run directory; a new supervisor goes on where the old one was.
@@ -16,11 +16,6 @@ import socket
 import sys
 import time
 from pathlib import Path
-
-if __name__ == "__main__" and (_root := str(Path(__file__).resolve().parents[2])) not in sys.path:
-    # The package that the keeper came from, wherever that is: the keeper has left the folder that a relative
-    # PYTHONPATH was meant for.
-    sys.path.insert(0, _root)
 
 from fttui_engine.errors import FttuiError, NoSuchRunError
 from fttui_engine.runs.attempt import Exit, Launch
@@ -47,6 +42,12 @@ from fttui_engine.supervise.evidence import (
     recorded_process,
     was_rebooted,
     witnessed_exit,
+)
+from fttui_engine.supervise.grace import (
+    LONGEST_GRACE_SECONDS,
+    SAVING_ROUND_SECONDS,
+    grace_seconds,
+    is_saving,
 )
 from fttui_engine.supervise.pidfd import ProcessWatch
 from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
@@ -93,6 +94,7 @@ class Supervisor:
         wishes = [intent for event, intent in INTENT_EVENTS.items() if event in events]
         # A kill overrides a stop; a stop is never asked for behind a kill.
         self._intent = "kill" if "kill" in wishes else wishes[-1] if wishes else ""
+        self._stop_began = time.monotonic() if self._intent else None
         self._delivered = "sigterm_sent" in events
         self._grace_is_over = "grace_over" in events
         self._kill_at = self._recalled_deadline(events)
@@ -103,10 +105,10 @@ class Supervisor:
             return None
         if self._intent == "kill":
             return time.monotonic()
-        span, end = self._plan.grace_seconds, self._journal.state.stop_deadline
+        span, end = LONGEST_GRACE_SECONDS, self._journal.state.stop_deadline
         if self._grace_is_over:
             span, end = self._term_seconds, events["grace_over"].time + self._term_seconds
-        left = span if end is None else end - time.time()
+        left = self._plan.grace_seconds if end is None else end - time.time()
         return time.monotonic() + min(max(0.0, left), span)
 
     def run_to_end(self) -> None:
@@ -184,7 +186,7 @@ class Supervisor:
             self._greet()
         if self._intent in ("stop", "shutdown") and not self._delivered:
             self._deliver()
-        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+        if self._kill_at is not None and time.monotonic() >= self._kill_at and not self._let_it_save():
             self._enforce()
 
     def _greet(self) -> None:
@@ -217,6 +219,18 @@ class Supervisor:
         else:
             self._journal.note("sigterm_sent", "SIGTERM was sent to the program.")
         self._delivered = True
+
+    def _let_it_save(self) -> bool:
+        """Put off the kill while a checkpoint is being written: cut short it would count for nothing."""
+        began, now = self._stop_began, time.monotonic()
+        if self._intent == "kill" or self._grace_is_over or not is_saving(self._attempt.read_progress()):
+            return False
+        if began is None or now - began > LONGEST_GRACE_SECONDS:
+            return False
+        self._kill_at = now + SAVING_ROUND_SECONDS
+        deadline = {"stop_deadline": time.time() + SAVING_ROUND_SECONDS}
+        self._journal.note("grace_extended", "It is writing its checkpoint and gets more time.", deadline)
+        return True
 
     def _enforce(self) -> None:
         """Grace is over: SIGTERM for a training that was only asked by file so far, then SIGKILL for all."""
@@ -263,7 +277,7 @@ class Supervisor:
         return self._begin_stop(command)
 
     def _begin_stop(self, command: Command) -> Answer:
-        grace = self._plan.grace_seconds
+        grace = grace_seconds(self._plan, self._attempt.read_progress())
         self._stopping("stop_requested", "stop", f"Stop asked for by {command.client}.", grace)
         how = "it saves at the next step and ends" if self._plan.kind == "train" else "it was sent SIGTERM"
         return Answer(True, f"{how}; it is killed after {grace:.0f} s")
@@ -274,14 +288,16 @@ class Supervisor:
 
     def _shut_down(self) -> None:
         message = "The host asked the supervisor to end."
-        self._stopping("shutdown_requested", "shutdown", message, self._plan.grace_seconds)
+        grace = grace_seconds(self._plan, self._attempt.read_progress())
+        self._stopping("shutdown_requested", "shutdown", message, grace)
 
-    def _stopping(self, event: str, intent: str, message: str, grace_seconds: float) -> None:
+    def _stopping(self, event: str, intent: str, message: str, seconds: float) -> None:
         """Record the wish before acting on it, so that a supervisor that comes after this one knows of it."""
-        deadline = time.time() + grace_seconds
+        deadline = time.time() + seconds
         self._journal.move(State.STOPPING, event, message, stop_deadline=deadline)
         self._intent = intent
-        self._kill_at = time.monotonic() + grace_seconds
+        self._stop_began = time.monotonic()
+        self._kill_at = self._stop_began + seconds
         if intent != "kill":
             self._deliver()
 
@@ -400,7 +416,3 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     supervisor.run_to_end()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
