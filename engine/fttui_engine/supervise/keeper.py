@@ -1,6 +1,6 @@
 """The keeper of one run: starts attempts, waits for them, writes their exit status, keeps a supervisor standing.
 
-It runs as ``python -I -S keeper.py RUN_DIR start N | serve`` with nothing but the standard library, holds no policy,
+It runs in ``keeper_process.py`` with nothing but the standard library, holds no policy,
 and is never upgraded while it lives. What it promises:
 
 - It is in a session of its own and the reaper of every orphan of the run, so nothing of the run can get away from it
@@ -10,27 +10,16 @@ and is never upgraded while it lives. What it promises:
 - While anything is left to do there is a supervisor: one that dies is followed by another.
 """
 
-import os
-import sys
-
-if __name__ == "__main__":
-    # The very first thing: what whoever called waits for is this parent, which has imported nothing yet (8 ms of CPU
-    # instead of 35) and leaves as soon as the child is in charge. The child's parent is then init, not a screen.
-    READY_READ, READY_WRITE = os.pipe()
-    if os.fork():
-        os.close(READY_WRITE)
-        os._exit(0 if os.read(READY_READ, 1) == b"r" else 1)
-
 import ctypes
+import os
 import select
 import signal
 import socket
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
-
-sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from fttui_engine.runs.attempt import Attempt, Exit, Launch
 from fttui_engine.runs.files import SCHEMA, read_json_or_none, write_json
@@ -162,7 +151,7 @@ class Keeper:
                 "FTTUI_ROLE": "supervisor",
                 "FTTUI_KEEPER_FD": str(self._theirs.fileno()),
             }
-            program = str(Path(__file__).with_name("supervisor.py"))
+            program = str(Path(__file__).with_name("supervisor_process.py"))
             command = [sys.executable, "-P", program, str(self._run.path)]
             os.execve(command[0], command, environment)
         finally:
@@ -283,18 +272,14 @@ def _detach(ready_write: int) -> None:
         raise SystemExit("this kernel has no child subreapers")
 
 
-def main() -> int:
-    """Take charge, tell whoever waits, and serve until the run has ended."""
+def main(ready_write: int) -> int:
+    """Take charge, tell whoever waits at the other end of ``ready_write``, and serve until the run has ended."""
     run = Run(Path(sys.argv[1]))
     first_attempt = int(sys.argv[3]) if sys.argv[2] == "start" else None
-    _detach(READY_WRITE)
+    _detach(ready_write)
     keeper = Keeper(run)
     keeper.take_charge(first_attempt)
-    os.write(READY_WRITE, b"r")
-    os.close(READY_WRITE)
+    os.write(ready_write, b"r")
+    os.close(ready_write)
     keeper.serve()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

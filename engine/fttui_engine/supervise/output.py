@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fttui_engine.errors import WrongRequestError
-from fttui_engine.runs.checkpoints import list_checkpoints
 from fttui_engine.runs.files import parse_line, write_all
 from fttui_engine.runs.journal import read_state
 from fttui_engine.runs.run import Run
@@ -155,6 +154,8 @@ def _try_lock(folder: Path) -> int | None:
 
 
 def _refuse_taken(folder: Path, owner: bytes, *, take_over: bool) -> None:
+    from fttui_engine.runs.checkpoints import list_checkpoints
+
     value = parse_line(owner) if owner else None
     if value:
         other = Run(Path(str(value.get("run_dir"))))

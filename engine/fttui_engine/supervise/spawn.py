@@ -10,7 +10,7 @@ from fttui_engine.runs.files import read_json_or_none
 from fttui_engine.runs.identity import identity_from_json
 from fttui_engine.runs.run import Run
 
-_KEEPER = Path(__file__).with_name("keeper.py")
+_KEEPER = Path(__file__).with_name("keeper_process.py")
 
 
 def spawn_keeper(run: Run, attempt_number: int | None = None) -> None:

@@ -1,0 +1,118 @@
+"""Starting runs: of a configuration, and of any program."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fttui_engine.errors import WrongRequestError
+from fttui_engine.runs.run import Plan, Run, check_name
+from fttui_engine.supervise.creation import start_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fttui_engine.spec.resolved import Resolved
+
+GRACE_SECONDS = 60.0
+"""The least that a stop waits for the run to save; the supervisor adds to it for slow steps and saves."""
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def start(resolved: "Resolved", name: str | None = None) -> Run:
+    """Start a run of a resolved configuration; raises WrongRequestError with all that is wrong with it."""
+    if not resolved.ok:
+        errors = resolved.findings.errors
+        lines = "\n".join(error.message for error in errors)
+        raise WrongRequestError(lines, f"{len(errors)} thing(s) to mend; nothing was started")
+    name = check_name(name or resolved.run.name or default_name(resolved))
+    if resolved.run.command:
+        environment = {"PYTHONUNBUFFERED": "1", **(resolved.run.environment or {})}
+        plan = _plan(name, "command", list(resolved.run.command), environment, resolved)
+    else:
+        plan = _plan(name, "train", _worker_argv(resolved), _worker_environment(resolved), resolved)
+
+    def write_spec(path: Path, output_dir: str) -> None:
+        from fttui_engine.spec.resolved import write_spec
+
+        origin = resolved.origins.get("output_dir", "default")
+        write_spec(resolved.with_value("output_dir", output_dir, origin), path)
+
+    return start_plan(plan, write_spec, take_over=bool(resolved.values.get("overwrite_output_dir")))
+
+
+def start_command(name: str | None, argv: "Sequence[str]") -> Run:
+    """Start any program as a run; it is not interpreted by a shell."""
+    if not argv:
+        raise WrongRequestError(
+            "there is no command to start", "write it after --: fttui start -- python train.py"
+        )
+    name = check_name(name or _as_name(Path(argv[0]).name))
+    # PYTHONUNBUFFERED, because a Python program that writes to a file otherwise shows its log in pieces of 8 KiB.
+    plan = Plan(name, "command", list(argv), {"PYTHONUNBUFFERED": "1"}, _folder(), "", None, GRACE_SECONDS)
+    return start_plan(plan, _write_command_spec(plan))
+
+
+def default_name(resolved: "Resolved") -> str:
+    """Return a name for a run that was given none: that of its file, else that of its profile."""
+    layers = set(resolved.origins.values())
+    for kind in ("file ", "profile "):
+        for layer in sorted(layers):
+            if layer.startswith(kind):
+                return _as_name(Path(layer.removeprefix(kind).rpartition(":")[0]).stem)
+    return "run"
+
+
+def _plan(name: str, kind: str, argv: list[str], environment: dict[str, str], resolved: "Resolved") -> Plan:
+    from fttui_engine.launch.gpu_choice import choose_gpus
+
+    gpus = choose_gpus(resolved.run.gpus) if kind == "train" else None
+    if kind == "train":
+        # PCI_BUS_ID, because CUDA's own order (fastest first) differs from NVML's and so from the screens'.
+        visible = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus or []))}
+        environment = {**visible, **environment}
+    output_dir = str(resolved.values.get("output_dir") or "")
+    return Plan(name, kind, argv, environment, _folder(), output_dir, gpus, GRACE_SECONDS)
+
+
+def _worker_argv(resolved: "Resolved") -> list[str]:
+    # -P keeps the current folder off the import path: a datasets/ or random.py there would shadow the libraries.
+    return [resolved.run.python or sys.executable, "-P", "-m", "fttui_engine.train"]
+
+
+def _worker_environment(resolved: "Resolved") -> dict[str, str]:
+    fixed = {
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        # Threads that spin while they wait made training on shared cores 4 to 8 times slower (12.6 against 50-95
+        # tokens per second); on a GPU it makes no difference.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+    }
+    return {**fixed, **(resolved.run.environment or {})}
+
+
+def _write_command_spec(plan: Plan) -> "Callable[[Path, str], None]":
+    def write_spec(path: Path, output_dir: str) -> None:
+        import json
+
+        # JSON is YAML; this spares the start of a plain program the import of a YAML library.
+        text = json.dumps({"schema": 1, "values": {"run": {"command": plan.argv}}, "origins": {}}, indent=1)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text + "\n")
+
+    return write_spec
+
+
+def _as_name(text: str) -> str:
+    """Return the nearest thing to ``text`` that can be a run's name."""
+    return _NOT_IN_NAMES.sub("-", text).strip("._-")[:48] or "run"
+
+
+def _folder() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError as error:
+        raise WrongRequestError("the current folder no longer exists", "change to another folder") from error
