@@ -37,14 +37,14 @@ def main() -> int:
 def _dispatch(argv: list[str]) -> int:
     if argv and argv[0] in VERBS:
         return _call(argv[0], argv[1:])
+    if argv and not argv[0].startswith("-"):
+        return _unknown(argv[0])
     arguments = main_parser().parse_args(argv)
     if arguments.version:
         from fttui_engine.version import __version__
 
         print(f"fttui {__version__}")
         return ExitCode.DONE
-    if arguments.verb is not None:
-        return _unknown(arguments.verb)
     from fttui.cli.screens import open_screens
 
     return open_screens()
@@ -64,7 +64,7 @@ def _call(verb: str, argv: list[str]) -> int:
 def _unknown(verb: str) -> int:
     from difflib import get_close_matches
 
-    close = get_close_matches(verb, VERBS, n=1)
+    close = get_close_matches(verb, VERBS, n=1, cutoff=0.7)
     print(f"fttui: there is no verb {verb!r}", file=sys.stderr)
     print(f"  did you mean {close[0]}?" if close else "  fttui -h lists them", file=sys.stderr)
     return ExitCode.WRONG_REQUEST

@@ -152,5 +152,4 @@ def main_parser() -> ArgumentParser:
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
-    parser.add_argument("verb", nargs="?", metavar="VERB", help="one of the verbs below")
     return parser
