@@ -33,6 +33,9 @@ from fttui_engine.supervise.output import reclaim_output, release_output
 from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
 
 ANSWER_SECONDS = 5.0
+LOOKING_SECONDS = 1.0
+"""How long somebody who only looks waits for another who is changing the run."""
+
 GOING_SECONDS = 5.0
 """How long the keeper of a run that has just ended may still be on its way out."""
 
@@ -112,14 +115,14 @@ def reconcile(home: Path) -> list[str]:
 def look_after(run: Run) -> str:
     """Adopt a run if need be; where that fails say so, since whoever only looks is to see the others all the same."""
     try:
-        return adopt(run)
+        return adopt(run, LOOKING_SECONDS)
     except FttuiError as error:
         return f"cannot be adopted: {error.message}"
     except OSError as error:
         return f"cannot be adopted: {error.filename or run.path}: {error.strerror}"
 
 
-def adopt(run: Run) -> str:
+def adopt(run: Run, lock_seconds: float = 10.0) -> str:
     """Put a keeper in charge of a live run that lost keeper and supervisor; say so, or return ``""``.
 
     What became of its attempt meanwhile (still training, ended, never started, gone with a reboot) is for the new
@@ -127,7 +130,7 @@ def adopt(run: Run) -> str:
     """
     if not read_state(run).state.is_live or _in_charge(run) is not Liveness.DEAD:
         return ""
-    with charge_lock(run):
+    with charge_lock(run, lock_seconds):
         if not read_state(run).state.is_live or _in_charge(run) is not Liveness.DEAD:
             return ""
         journal = Journal(run)
