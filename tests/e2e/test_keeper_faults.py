@@ -313,6 +313,19 @@ def test_run_with_its_state_file_destroyed_goes_on(driver: Driver) -> None:
     assert driver.happened(run, "state_rebuilt")
 
 
+def test_run_with_its_plan_destroyed_can_still_be_stopped(driver: Driver) -> None:
+    run = driver.running("exec sleep 600")
+    attempt = driver.pid(run, "process")
+    run.plan_path.write_bytes(b"\x00" * 100)
+    (killed,) = driver.kill(run, "supervisor")
+    until(lambda: driver.pid(run, "supervisor") != killed, "the next supervisor")
+    control.stop(run)
+    assert driver.end(run).state is State.STOPPED
+    assert not is_running(attempt)
+    driver.cli("resume", run.id, check=1)
+    driver.cli("rm", "-y", run.id, check=0)
+
+
 def test_supervisor_needs_no_help_of_the_folder_that_fttui_was_started_in(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
