@@ -116,14 +116,15 @@ async def test_a_start_that_fails_says_why_and_leaves_no_row(live, program, open
     assert [run.id for run in all_runs(live)] == ["patient"]
 
 
-async def test_a_wrong_configuration_is_explained_and_not_started(live, tmp_path, open_cockpit):
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text(
+async def test_a_wrong_configuration_is_explained_and_not_started(live, tmp_path, open_cockpit, monkeypatch):
+    # By its short name: a long path would be broken between two lines.
+    monkeypatch.chdir(tmp_path)
+    Path("wrong.yaml").write_text(
         "model_name_or_path: demo:tiny\ndataset: demo:instructions\nlearning_rat: 1e-4\nseed: x\n"
     )
     async with open_cockpit() as screen:
         await screen.press("n", "tab")
-        await screen.paste(str(wrong))
+        await screen.paste("wrong.yaml")
         await screen.press("enter")
         await screen.sees("wrong.yaml:3", "learning_rate?", "wrong.yaml:4", "2 to correct")
         await screen.press("tab", "tab", *"name", "enter")

@@ -96,6 +96,16 @@ def test_hostile_text_reaches_the_terminal_as_text(make_run, home):
         terminal.press("q")
 
 
+def test_keys_that_arrive_together_go_where_they_were_meant_to_go(settled):
+    """Over a slow connection: a path typed right after tab, and a word typed right after K."""
+    settled.press("n\t/data/jagged folder, kept/config-gG.yaml\tmax_steps=3\tthe-name")
+    settled.sees(" /data/jagged folder, kept/config-gG.yaml", " max_steps=3", " the-name")
+    settled.press("\x1b")
+    settled.sees("STATE")
+    settled.press("Ksteady?dnq")
+    settled.sees("Kill steady?", "steady?dnq")
+
+
 def test_a_screen_on_which_nothing_changes_costs_next_to_nothing(settled):
     settled.read(1.5)
     before = cpu_seconds(settled.process.pid)

@@ -5,10 +5,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from textual import events
 from textual.app import App
 
 from fttui.actions import Actions
 from fttui.collector import Collector
+from fttui.key_order import KeyOrder
 from fttui.messages import ActionEnded, SnapshotTaken, ThreadCrashed, TroubleMet
 from fttui.pending import PendingActions
 from fttui.screens.dashboard import Dashboard
@@ -46,6 +48,7 @@ class Cockpit(App[None]):
         self.snapshot: Snapshot | None = None
         self.selected = select
         self._taken = Snapshot(0.0)
+        self._key_order = KeyOrder(self, super().on_event)
         self._pending = PendingActions()
         self._collector = Collector(
             self.home, lambda snapshot: self.post_from_thread(SnapshotTaken(snapshot))
@@ -55,6 +58,7 @@ class Cockpit(App[None]):
     def on_mount(self) -> None:
         """Show the dashboard and begin to read."""
         self.push_screen(Dashboard())
+        self.run_worker(self._key_order.run(), name="keys")
         self._collector.watch(self.selected)
         self._collector.start(lambda text: self.post_from_thread(TroubleMet(text)))
         # The header says so when the snapshots stop coming, which no snapshot can.
@@ -68,6 +72,13 @@ class Cockpit(App[None]):
         """Post a message from any thread; after the end there is nobody to tell."""
         with contextlib.suppress(RuntimeError):
             self.post_message(message)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Let keys and pasted text wait for their turn."""
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            self._key_order.put(event)
+        else:
+            await super().on_event(event)
 
     # What is shown
 

@@ -162,7 +162,6 @@ class NewRun(Screen[None]):
         self.query_one(ProfileList).fill(profiles)
         self.query_one(ProfileList).styles.height = min(len(profiles) + 2, max(4, self.app.size.height // 3))
         self.query_one(Verdict).say(EXPLANATION)
-        self.query_one(ProfileList).focus()
 
     @on(Input.Changed, "#path,#changes")
     def _ask_for_a_new_check(self, event: Input.Changed) -> None:
