@@ -91,6 +91,19 @@ def test_json_lines_named_json_and_a_byte_order_mark(tmp_path):
     assert len(conversations(Source(path))) == 2
 
 
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])
+def test_line_separators_of_unicode_do_not_part_records(tmp_path, suffix):
+    path = tmp_path / f"data{suffix}"
+    question, answer = "one\u2028two\x85three", "four\x0bfive"
+    if suffix == ".csv":
+        path.write_text(f"instruction,output\n{question},{answer}\n", encoding="utf-8")
+    else:
+        record = json.dumps({"instruction": question, "output": answer}, ensure_ascii=False)
+        path.write_text(f"{record}\n{record}\n", encoding="utf-8")
+    found = conversations(Source(path))
+    assert [turn["content"] for turn in found[-1].messages] == [question, answer]
+
+
 def test_answers_of_weight_zero_are_not_learned(tmp_path):
     messages = [*PLAIN[:1], {**PLAIN[1], "weight": 0}, *PLAIN]
     found = conversations(Source(write(tmp_path / "data.jsonl", [{"messages": messages}])))

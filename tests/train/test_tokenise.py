@@ -130,6 +130,13 @@ def test_cut_and_dropped(tokenizer):
     assert tokenise(Conversation("here", [], [])).dropped == "no assistant turn"
 
 
+@pytest.mark.parametrize("turns", [(), (("system", "Be kind."),)], ids=["first", "after the system"])
+def test_a_conversation_that_begins_with_an_answer_is_left_out(tokenizer, turns):
+    tokenise = ConversationTokeniser(tokenizer, 512, default_system=None)
+    greeting = conversation(*turns, ("assistant", "How can I help?"), ("user", "a"), ("assistant", "b"))
+    assert tokenise(greeting).dropped == "begins with an answer"
+
+
 def test_a_conversation_that_the_template_refuses_is_named(tokenizer):
     refusing = with_template(tokenizer, "{{ raise_exception('roles must alternate') }}")
     with pytest.raises(DataError, match=r"here: the model's chat template refuses.*roles must alternate"):

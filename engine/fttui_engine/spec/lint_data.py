@@ -5,6 +5,7 @@ from codecs import getincrementaldecoder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fttui_engine.spec.data_forms import KNOWN_FORMS, form_of, shown_columns
 from fttui_engine.spec.findings import nearest
 from fttui_engine.spec.lint_files import did_you_mean, similar_path
 from fttui_engine.spec.paths import DATASET_INFO, DATASET_SUFFIXES, DEMO_DATASET, DEMO_PREFIX, listed_datasets
@@ -54,7 +55,8 @@ def _check_listed(case: "Lint", key: str, entry: str) -> None:
         suggestion = similar_path(entry)
         case.error(
             key,
-            f"{entry!r} is no file, and {info}, where names of datasets are looked up, {problem}."
+            f"{entry!r} is no file, and {info}, where names of datasets are looked up, {problem}. "
+            "Give the path of a data file, or in dataset_dir the folder of dataset_info.json."
             + did_you_mean(suggestion),
             found=entry,
             allowed="a file, or a name of dataset_info.json",
@@ -85,10 +87,11 @@ def _check_listed(case: "Lint", key: str, entry: str) -> None:
             found=entry,
         )
     else:
-        _check_data_file(case, key, str(Path(dataset_dir, description["file_name"])))
+        _check_data_file(case, key, str(Path(dataset_dir, description["file_name"])), is_described=True)
 
 
-def _check_data_file(case: "Lint", key: str, path: str) -> None:
+def _check_data_file(case: "Lint", key: str, path: str, *, is_described: bool = False) -> None:
+    """One file is there and can be read; its columns need no known names where ``dataset_info.json`` gives them."""
     suffix = Path(path).suffix.lower()
     if os.path.isdir(path):
         case.error(key, f"{path} is a folder; name the files in it.", found=path, allowed="files")
@@ -96,7 +99,7 @@ def _check_data_file(case: "Lint", key: str, path: str) -> None:
         suggestion = similar_path(path)
         case.error(
             key,
-            f"There is no file {path}." + did_you_mean(suggestion),
+            f"There is no file {path}; data is read from files of this machine." + did_you_mean(suggestion),
             found=path,
             allowed="an existing file",
             suggestion=suggestion,
@@ -104,15 +107,15 @@ def _check_data_file(case: "Lint", key: str, path: str) -> None:
     elif suffix not in DATASET_SUFFIXES:
         case.error(
             key,
-            f"{path} is not in a format that fttui reads.",
+            f"{path} is not in a format that fttui reads, which are {', '.join(DATASET_SUFFIXES)}.",
             found=suffix or "no suffix",
             allowed="one of " + ", ".join(DATASET_SUFFIXES),
         )
-    elif problem := _problem_at_the_top(path, suffix):
+    elif problem := _problem_at_the_top(path, suffix, is_described):
         case.error(key, problem, found=path, allowed=f"a {suffix[1:].upper()} file with examples")
 
 
-def _problem_at_the_top(path: str, suffix: str) -> str | None:
+def _problem_at_the_top(path: str, suffix: str, is_described: bool) -> str | None:
     """What is wrong with the beginning of a data file, in a sentence; None if nothing is."""
     try:
         with Path(path).open("rb") as file:
@@ -131,17 +134,43 @@ def _problem_at_the_top(path: str, suffix: str) -> str | None:
         text = getincrementaldecoder("utf-8-sig")().decode(head, final=is_whole)
     except UnicodeDecodeError as error:
         return f"{path}:{head.count(10, 0, error.start) + 1}: This is not UTF-8 text."
+    problem, columns = _look(path, suffix, text, is_whole)
+    if problem or columns is None or is_described or form_of(columns):
+        return problem
+    commas = " A CSV file's columns are parted by commas." if suffix == ".csv" and len(columns) == 1 else ""
+    return f"{path} has no known form; its columns are {shown_columns(columns)}: {KNOWN_FORMS}.{commas}"
+
+
+def _look(path: str, suffix: str, text: str, is_whole: bool) -> tuple[str | None, list[str] | None]:
+    """What is wrong with a text, and the columns of its first record; None for what cannot be told."""
     if suffix == ".csv":
-        return None if "\n" in text.strip() else f"{path} has no rows under its head line."
-    if suffix == ".jsonl":
-        return _problem_in_json_lines(path, text, is_whole)
-    return _problem_in_json(path, text, is_whole)
+        import csv
+
+        if "\n" not in text.strip():
+            return f"{path} has no rows under its head line.", None
+        return None, next(csv.reader(text.splitlines()))
+    # As the worker does: many .json files in the wild are JSON lines.
+    if suffix == ".jsonl" or text.lstrip()[0] == "{":
+        return _problem_in_json_lines(path, text, is_whole), _columns(text.lstrip())
+    return _problem_in_json(path, text, is_whole), _columns(text.lstrip().removeprefix("[").lstrip())
+
+
+def _columns(text: str) -> list[str] | None:
+    """The names in the JSON object that ``text`` begins with; None if it is cut short."""
+    import json
+
+    try:
+        record, _ = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return list(record) if isinstance(record, dict) else None
 
 
 def _problem_in_json_lines(path: str, text: str, is_whole: bool) -> str | None:
     import json
 
-    lines = text.splitlines()
+    # Not splitlines(), which also breaks at U+2028 and U+0085; JSON allows both inside a text.
+    lines = text.split("\n")
     if text.lstrip().startswith("["):
         return f"{path}:1: This is one JSON list, not one object per line; name the file .json."
     for number, line in enumerate(lines, 1):
@@ -152,6 +181,8 @@ def _problem_in_json_lines(path: str, text: str, is_whole: bool) -> str | None:
             if not isinstance(json.loads(line), dict):
                 return f"{path}:{number}: Each line must be a JSON object in braces."
         except (ValueError, RecursionError) as error:
+            if number == 1 and path.endswith(".json"):
+                return f"{path}: A JSON dataset is a list of objects, beginning with '[', or one object per line."
             return f"{path}:{number}: This line is not JSON: {getattr(error, 'msg', 'nested too deep')}."
     return None
 
@@ -160,8 +191,7 @@ def _problem_in_json(path: str, text: str, is_whole: bool) -> str | None:
     import json
 
     if text.lstrip()[0] != "[":
-        advice = "; one object per line belongs into a .jsonl file" if text.lstrip()[0] == "{" else ""
-        return f"{path}: A JSON dataset is a list of objects, beginning with '['{advice}."
+        return f"{path}: A JSON dataset is a list of objects, beginning with '[', or one object per line."
     if not is_whole:
         return None
     try:

@@ -39,11 +39,16 @@ def load_splits(
 
     def load(key: str, names: Sequence[str]) -> list[Example]:
         examples: list[Example] = []
+        accounts: list[_Account] = []
         for source in find_sources(names, config.dataset_dir):
-            examples += _load(source, tokenise, config, log, check_stop)
+            found, account = _load(source, tokenise, config, log, check_stop)
+            examples += found
+            accounts.append(account)
         if not examples:
+            what_became = "; ".join(account.records() for account in accounts)
             raise DataError(
-                f"{key} has no example to learn from", f"look at the lines above: {', '.join(names)}"
+                f"{key} has no example to learn from: {what_became}",
+                "change the data, or raise cutoff_len where the prompts are longer",
             )
         return examples
 
@@ -76,7 +81,7 @@ def _load(
     config: TrainingConfig,
     log: Callable[[str], None],
     check_stop: Callable[[], None],
-) -> list[Example]:
+) -> tuple[list[Example], "_Account"]:
     """Read and tokenise one file and say in the log what became of its records."""
     account = _Account(source.path, config.cutoff_len)
     examples: list[Example] = []
@@ -98,7 +103,7 @@ def _load(
                 log(f"data: {account.rows} records of {source.path.name} tokenised")
                 logged_at = time.monotonic()
     account.report(log)
-    return examples
+    return examples, account
 
 
 class _Account:
@@ -123,9 +128,14 @@ class _Account:
         self._tokens += len(result.example.input_ids)
         self._learned += int((result.example.labels != IGNORED_LABEL).sum())
 
+    def records(self) -> str:
+        """Say how many records were used, and why the others were not."""
+        used = f"{self._path.name} ({self.formatting}): {self._used} of {self.rows} records used"
+        dropped = [f"{count} dropped ({reason})" for reason, count in self._dropped.most_common()]
+        return ", ".join([used, *dropped])
+
     def report(self, log: Callable[[str], None]) -> None:
-        parts = [f"data: {self._path.name} ({self.formatting}): {self._used} of {self.rows} records used"]
-        parts += [f"{count} dropped ({reason})" for reason, count in self._dropped.most_common()]
+        parts = [f"data: {self.records()}"]
         if self._cut:
             parts.append(f"{self._cut} cut to {self._cutoff_len} tokens")
         log(", ".join([*parts, f"{self._tokens} tokens, {self._learned} of them learned"]))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from fttui_engine.spec.data_forms import ALPACA_COLUMNS, KNOWN_FORMS, form_of, shown_columns
 from fttui_engine.train.errors import DataError
 from fttui_engine.train.sources import Row, Source
 
@@ -27,15 +28,6 @@ _ROLES = {
     "ipython": "tool",
 }
 
-# Question and answer columns of alpaca-like files, tried in this order.
-_ALPACA_COLUMNS = (
-    ("instruction", "output"),
-    ("instruction", "response"),
-    ("prompt", "response"),
-    ("prompt", "completion"),
-    ("question", "answer"),
-)
-
 
 class Conversation(NamedTuple):
     """One training example before tokenising."""
@@ -53,17 +45,9 @@ def detect_format(source: Source, columns: Mapping[str, Any]) -> str:
     """Return the form that a file's columns speak for; what ``dataset_info.json`` says goes first."""
     if source.formatting:
         return source.formatting
-    if "messages" in columns:
-        return "openai"
-    if "conversations" in columns or "conversation" in columns:
-        return "sharegpt"
-    if any(question in columns and answer in columns for question, answer in _ALPACA_COLUMNS):
-        return "alpaca"
-    found = ", ".join(sorted(map(str, columns))) or "none"
-    raise DataError(
-        f"{source.path} has no known form; its columns are {found}",
-        "alpaca has instruction, input and output; sharegpt has conversations; OpenAI's form has messages",
-    )
+    if form := form_of(columns):
+        return form
+    raise DataError(f"{source.path} has no known form; its columns are {shown_columns(columns)}", KNOWN_FORMS)
 
 
 def converter(source: Source, formatting: str) -> Callable[[Row], Conversation]:
@@ -77,7 +61,7 @@ def _from_alpaca(row: Row, source: Source) -> Conversation:
     """One question and its answer: instruction, input, output, and earlier turns in ``history``."""
     values = row.values
     question, answer = next(
-        (pair for pair in _ALPACA_COLUMNS if pair[0] in values and pair[1] in values), _ALPACA_COLUMNS[0]
+        (pair for pair in ALPACA_COLUMNS if pair[0] in values and pair[1] in values), ALPACA_COLUMNS[0]
     )
     # As in LLaMA-Factory, a table of columns replaces the usual names instead of adding to them.
     names = (

@@ -1,6 +1,7 @@
 """From the ``dataset`` key to rows: JSON, JSON lines, CSV and Parquet files, and names in ``dataset_info.json``."""
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -136,7 +137,8 @@ def _read_json(path: Path) -> Iterator[Row]:
     elif path.suffix.lower() == ".json" and not re.match(r"\s*\{.*\}[ \t]*(\r?\n|$)", text):
         yield _record(parse_json(text, str(path)), f"{path}, record 1")
     else:
-        for number, line in enumerate(text.splitlines(), start=1):
+        # Not splitlines(), which also breaks at U+2028 and U+0085; JSON allows both inside a text.
+        for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 place = f"{path}, line {number}"
                 try:
@@ -159,7 +161,7 @@ def _record(item: Any, place: str) -> Row:
 def _read_csv(path: Path) -> Iterator[Row]:
     # The csv module refuses fields above 128 KiB; a long document in one field is legal data.
     csv.field_size_limit(2**30)
-    lines = csv.DictReader(read_text(path).splitlines(keepends=True), strict=True)
+    lines = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         for values in lines:
             place = f"{path}, line {lines.line_num}"

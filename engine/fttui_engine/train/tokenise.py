@@ -67,6 +67,11 @@ class ConversationTokeniser:
         ]
         if not learned:
             return Tokenised(None, "empty answer" if any(conversation.learned) else "no assistant turn")
+        roles = [message["role"] for message in conversation.messages]
+        if roles.index("assistant") == roles[:1].count("system"):
+            # Common in sharegpt files; there is no prompt that such an answer could be learned for, and many
+            # templates refuse it.
+            return Tokenised(None, "begins with an answer")
         if self._mask_history:
             learned = learned[-1:]
         # Nothing behind the last learned answer can influence it, so it is not worth its tokens.
