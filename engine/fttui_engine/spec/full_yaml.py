@@ -23,9 +23,7 @@ def parse_full(text: str) -> Node | None:
     try:
         return _tree(yaml.parse(text, Loader=loader))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        character = text[mark.index : mark.index + 1] if mark else ""
-        raise DocumentError(_syntax_message(error, character), mark.line + 1 if mark else None) from None
+        raise DocumentError(*_complaint(error, text)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise DocumentError("There is a control character here that YAML does not allow.", line) from None
@@ -98,17 +96,46 @@ def _attach(node: Node, parent: Items | Block, waiting: list[Scalar | None]) -> 
         raise DocumentError("A key must be a single word.", node.line)
 
 
-def _syntax_message(error: yaml.MarkedYAMLError, character: str) -> str:
-    """What libyaml complains of, in words for people; ``character`` is where it stopped."""
+def _complaint(error: yaml.MarkedYAMLError, text: str) -> tuple[str, int | None]:
+    """What the parser complains of, in words for people, and the line that is to be changed."""
     problem, context = error.problem or "", error.context or ""
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else None
+    begun = error.context_mark.line + 1 if error.context_mark else line
+    character = text[mark.index : mark.index + 1] if mark else ""
     if character == "\t" or "tab" in problem:
-        return "There is a tab here; YAML is indented with spaces."
-    if "mapping values are not allowed" in problem:
-        return "There is a second `: ` in this line, or it is indented too far; put texts with a colon in quotes."
-    if "could not find expected ':'" in problem:
-        return "A line of the form `key: value` was expected here."
+        return "There is a tab here; YAML is indented with spaces.", line
+    if "mapping values are not allowed" in problem or "could not find expected ':'" in problem:
+        return _key_without_value(text, begun if "could not" in problem else line, problem)
     if "alias" in context or "anchor" in context:
-        return "A value that begins with * or & must be put in quotes."
+        return "A value that begins with * or & must be put in quotes.", line
     if "cannot start any token" in problem:
-        return f"A value cannot begin with {character!r}; put it in quotes."
-    return f"YAML does not understand this: {context} {problem}.".replace("  ", " ")
+        return f"A value cannot begin with {character!r}; put it in quotes.", line
+    if "quoted scalar" in context:
+        return "A text in quotes begins here and does not end.", begun
+    if "parsing a flow" in context:
+        return "A bracket is opened here and not closed, or a comma is missing behind it.", begun
+    if "parsing a block mapping" in context:
+        return (
+            "This line is indented differently from those before it, or more follows a closing quote.",
+            line,
+        )
+    return f"YAML does not understand this: {context} {problem}.".replace("  ", " "), line
+
+
+def _key_without_value(text: str, line: int | None, problem: str) -> tuple[str, int | None]:
+    """A line that is no `key: value`; where only the space is missing, YAML stumbles over the line behind it."""
+    lines = text.split("\n")
+    expected = "A line of the form `key: value` was expected here."
+    for number in (line or 0, (line or 0) - 1):
+        key, colon, value = lines[number - 1].strip().partition(":") if number > 0 else ("", "", "")
+        if colon and key.replace("_", "").isalnum() and value and value[0] not in " \t/":
+            return f"A space is missing behind the colon: `{key[:40]}: value`.", number
+        if key and not colon and key[0] not in "#-":
+            return expected, number
+    if "could not" in problem:
+        return expected, line
+    return (
+        "There is a second `: ` in this line, or it is indented too far; put texts with a colon in quotes.",
+        line,
+    )
