@@ -66,6 +66,7 @@ async def test_from_the_first_key_to_the_deleted_run(live, program, open_cockpit
 
         await screen.press("K")
         await screen.sees("Kill patient?")
+        assert "checkpoint" not in screen.text
         await screen.press(*"patien", "enter")
         await screen.sees("That is not patient")
         assert state_of(live, "patient") is State.RUNNING
@@ -142,6 +143,21 @@ async def test_a_path_that_is_none_is_explained(typed, live, open_cockpit):
         await screen.press("enter")
         await screen.until(lambda: "checking" not in screen.text and "x " in screen.text, "a verdict")
         assert "to correct" in screen.text or "cannot" in screen.text
+
+
+async def test_a_change_after_the_check_takes_its_verdict_and_its_name_away(live, program, open_cockpit):
+    async with open_cockpit() as screen:
+        await screen.press("n")
+        await screen.sees("YAML file", "demo")
+        await screen.press("enter")
+        await screen.sees("This configuration can be started")
+        assert screen.cockpit.screen.query_one("#name").value == "demo"
+        await screen.press("shift+tab", "shift+tab")
+        await screen.paste(str(program))
+        await screen.until(lambda: "can be started" not in screen.text, "the verdict to go")
+        await screen.press("enter")
+        await screen.sees("This configuration can be started")
+        assert screen.cockpit.screen.query_one("#name").value == "patient"
 
 
 async def test_a_profile_is_checked_with_the_changes_made_to_it(live, open_cockpit):

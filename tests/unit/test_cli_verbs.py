@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -193,7 +194,10 @@ def test_terminal_without_the_characters_shows_question_marks(fttui_cli: Cli, ma
         (["stpo", "demo"], 2, "did you mean stop?"),
         (["frobnicate"], 2, "fttui -h lists them"),
         (["show"], 2, "required: RUN"),
-        (["logs", "demo", "-n", "-5"], 2, "invalid"),
+        (["logs", "demo", "-n", "-5"], 2, "'-5' is no whole number"),
+        (["resume", "demo", "--from", "last"], 2, "'last' is no whole number"),
+        (["wait", "demo", "--timeout", "nan"], 2, "'nan' is no number of seconds"),
+        (["start", "--profile", "demo", "--gpus", ""], 2, "names no GPU"),
         (["start"], 2, "nothing to start"),
         (["start", "--"], 2, "no command to start"),
         (["start", "--name", "../../x", "--", "true"], 2, "cannot be the name of a run"),
@@ -223,6 +227,47 @@ def test_wait_says_how_it_ended(fttui_cli: Cli, make_run) -> None:
         make_run(str(state), state)
         assert f"{state} is {state}" in fttui_cli("wait", str(state), code=code).stderr
     assert fttui_cli.json("wait", "finished")["state"] == "finished"
+
+
+def test_what_has_no_effect_is_said_when_a_run_starts(fttui_cli: Cli, tmp_path: Path) -> None:
+    config = tmp_path / "plain.yaml"
+    config.write_text("run: {name: plain, command: ['true']}\nplot_loss: true\nseed: 3\n")
+    said = fttui_cli("start", "plain.yaml", "--wait", cwd=tmp_path).stderr
+    assert "without effect: " in said
+    assert "plot_loss" in said
+
+
+def test_a_file_name_in_a_message_cannot_drive_the_terminal(fttui_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "dat\x1b[31m.jsonl").write_text("{}")
+    words = (
+        "start",
+        "--set",
+        "model_name_or_path=demo:tiny",
+        "--set",
+        "dataset=data.jsonl",
+        "--profile",
+        "demo",
+    )
+    said = fttui_cli(*words, code=2, cwd=tmp_path).stderr
+    assert "Did you mean" in said
+    assert "\x1b" not in said
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_run(fttui_cli: Cli) -> None:
+    words = [sys.executable, "-m", "fttui", "start", "--name", "long", "--wait", "--", "sleep", "60"]
+    waiting = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=fttui_cli.environment
+    )
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline() == "long\n"
+    while fttui_cli.json("show", "long")["state"] == "starting":
+        time.sleep(0.05)
+    waiting.send_signal(signal.SIGINT)
+    _, said = waiting.communicate(timeout=20)
+    assert waiting.returncode == 130
+    assert "long goes on; fttui stop long ends it" in said
+    fttui_cli("stop", "long", "--now")
+    fttui_cli("wait", "long", "--timeout", "20")
 
 
 def test_ambiguous_beginning_names_the_runs(fttui_cli: Cli, make_run) -> None:

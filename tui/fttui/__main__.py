@@ -18,9 +18,12 @@ def main() -> int:
             sys.stdout.flush()
         return code
     except FttuiError as error:
-        print(f"fttui: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+        from fttui_engine.runs.logs import one_line
+
+        # A message may quote the name of a file, which may hold anything.
+        lines = [f"fttui: {error.message}", *([f"  {error.hint}"] if error.hint else [])]
+        for line in "\n".join(lines).split("\n"):
+            print(one_line(line), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED

@@ -1,7 +1,7 @@
 """Every verb with its arguments, in one table; only the parser of the verb that was typed is built."""
 
 import os
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -65,7 +65,12 @@ def _logs(parser: ArgumentParser) -> None:
     _run(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="print what is added, until the run ends")
     parser.add_argument(
-        "-n", "--lines", metavar="N", type=_count, default=None, help="the last N lines (default: all)"
+        "-n",
+        "--lines",
+        metavar="N",
+        type=_count,
+        default=None,
+        help="the last N lines (default: all; 10 with -f)",
     )
     parser.add_argument("--rank", metavar="R", type=_count, default=0, help="log of this rank")
     parser.add_argument("--attempt", metavar="A", type=_count, default=None, help="log of this attempt")
@@ -86,7 +91,7 @@ def _resume(parser: ArgumentParser) -> None:
 def _wait(parser: ArgumentParser) -> None:
     _run_and_json(parser)
     parser.add_argument(
-        "--timeout", metavar="S", type=float, help="give up after S seconds, with exit code 1"
+        "--timeout", metavar="S", type=_seconds, help="give up after S seconds, with exit code 1"
     )
 
 
@@ -105,9 +110,19 @@ def _demo(parser: ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
+    if not (text.isascii() and text.isdigit()):
+        raise ArgumentTypeError(f"{text!r} is no whole number of at least 0")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    # Not `value < 0`, which is False for nan.
+    if not value >= 0:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds")
     return value
 
 

@@ -19,7 +19,7 @@ def run(args: Namespace) -> int:
     if args.json:
         print(json.dumps(report.to_json(), indent=1))
     else:
-        _print_verdict(report, args.config or f"profile {args.profile}")
+        _print_verdict(report, f"profile {args.profile}" if config is None else str(config))
     return ExitCode.DONE if report.ok else ExitCode.WRONG_REQUEST
 
 

@@ -4,6 +4,8 @@ import json
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fttui_engine.errors import ExitCode, NoSuchRunError, WrongRequestError
 from fttui_engine.runs.home import state_home
@@ -48,8 +50,23 @@ def wait(arguments: Namespace) -> int:
     return code
 
 
+@contextmanager
+def leaving_it_running(run: Run) -> Iterator[None]:
+    """Say, when ctrl-C ends the waiting, that the run does not end with it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"fttui: {run.id} goes on; fttui stop {run.id} ends it", file=sys.stderr)
+        raise
+
+
 def wait_for_end(run: Run, timeout_seconds: float | None = None) -> int:
     """Wait until a run has ended and return the exit code that says how; adopts it if it is left alone meanwhile."""
+    with leaving_it_running(run):
+        return _wait_for_end(run, timeout_seconds)
+
+
+def _wait_for_end(run: Run, timeout_seconds: float | None) -> int:
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     next_look = 0.0
     while (state := read_state(run)).state.is_live:

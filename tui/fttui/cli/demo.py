@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 
-from fttui.cli.control import wait_for_end
+from fttui.cli.control import leaving_it_running, wait_for_end
 from fttui.cli.logs import follow
 from fttui.cli.screens import can_open, open_screens
 from fttui_engine.launch.start import start
@@ -16,5 +16,6 @@ def demo(arguments: Namespace) -> int:
     if can_open():
         return open_screens(select=run.id)
     print(f"fttui: {run.id} is started; no terminal here, so its log follows", file=sys.stderr)
-    follow(run, from_start=True)
+    with leaving_it_running(run):
+        follow(run, from_start=True)
     return wait_for_end(run)

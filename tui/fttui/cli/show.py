@@ -124,7 +124,8 @@ def _facts(summary: RunSummary) -> list[tuple[str, str]]:
 
 def _remark(summary: RunSummary) -> str:
     if summary.state is State.STOPPING and summary.stop_deadline:
-        return f"killed in {duration(max(0.0, summary.stop_deadline - time.time()))} if it has not saved"
+        otherwise = "if it has not saved" if summary.kind == "train" else "if it is still there"
+        return f"killed in {duration(max(0.0, summary.stop_deadline - time.time()))} {otherwise}"
     if summary.state in (State.FAILED, State.INTERRUPTED, State.PARKED) and summary.exit:
         return summary.exit.message
     return summary.detail

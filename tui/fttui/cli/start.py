@@ -4,11 +4,15 @@ import json
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fttui_engine.errors import ExitCode, WrongRequestError
 from fttui_engine.launch.start import start as start_run
 from fttui_engine.launch.start import start_command
 from fttui_engine.runs.run import Run, check_name
+
+if TYPE_CHECKING:
+    from fttui_engine.spec.findings import Findings
 
 
 def start(arguments: Namespace) -> int:
@@ -51,15 +55,31 @@ def _start_training(arguments: Namespace) -> Run:
     overrides = [*arguments.set, *_gpu_override(arguments.gpus)]
     config = None if arguments.config is None else Path(arguments.config)
     resolved = resolve(config, profile=arguments.profile, overrides=overrides)
-    for finding in [*resolved.findings.warnings]:
-        print(f"fttui: warning: {finding.message}", file=sys.stderr)
+    _say_what_is_noteworthy(resolved.findings)
     return start_run(resolved, arguments.name)
+
+
+def _say_what_is_noteworthy(findings: "Findings") -> None:
+    """Name on stderr what does not keep the run from starting, but may not be what was meant."""
+    from fttui_engine.runs.logs import one_line
+
+    said = [f"warning: {finding.message}" for finding in findings.warnings]
+    said += [f"{item.old} is read as {item.new}" for item in findings.translated]
+    if findings.ignored:
+        keys = ", ".join(item.key for item in findings.ignored)
+        said.append(f"without effect: {keys} (fttui check says why)")
+    for line in said:
+        print(one_line(f"fttui: {line}"), file=sys.stderr)
 
 
 def _gpu_override(gpus: str | None) -> list[str]:
     """Return ``--gpus`` as an override: with a comma it is a list of indices, without a number of GPUs."""
     if gpus is None:
         return []
+    if not gpus.strip(", "):
+        raise WrongRequestError(
+            "--gpus names no GPU", "--gpus 0,1 names two, --gpus 2 any two, --gpus none none"
+        )
     if "," in gpus:
         return [f"run.gpus=[{gpus.strip(',')}]"]
     return [f"run.gpus={gpus}"]

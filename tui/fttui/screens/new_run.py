@@ -67,6 +67,9 @@ class ProfileList(LinePanel, can_focus=True):
         Binding("enter", "choose", "check", id="profile-choose"),
     ]
 
+    class Moved(Message):
+        """Another profile was marked."""
+
     class Chosen(Message):
         """Enter was pressed on a profile."""
 
@@ -98,6 +101,7 @@ class ProfileList(LinePanel, can_focus=True):
         self.touched = True
         self.at = min(max(0, self.at + rows), len(self.choices) - 1)
         self.redraw()
+        self.post_message(self.Moved())
 
     def action_choose(self) -> None:
         """Tell that the marked profile is wanted."""
@@ -137,6 +141,7 @@ class NewRun(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._checked: tuple[Wish, Resolved] | None = None
+        self._proposed = ""
 
     def compose(self) -> ComposeResult:
         """Lay out the form."""
@@ -167,7 +172,12 @@ class NewRun(Screen[None]):
     def _ask_for_a_new_check(self, event: Input.Changed) -> None:
         if event.input.id == "path" and event.value:
             self.query_one(ProfileList).mark_none()
+        self._forget_the_check()
+
+    @on(ProfileList.Moved)
+    def _forget_the_check(self) -> None:
         self._checked = None
+        self.query_one(Verdict).say(EXPLANATION)
 
     @on(ProfileList.Chosen)
     @on(Input.Submitted, "#path,#changes")
@@ -211,7 +221,8 @@ class NewRun(Screen[None]):
         if event.resolved.ok:
             self._checked = (event.wish, event.resolved)
             name = self.query_one("#name", Input)
-            name.value = name.value or self._proposed_name(event.resolved)
+            if name.value in ("", self._proposed):
+                name.value = self._proposed = self._proposed_name(event.resolved)
             name.focus()
 
     def _proposed_name(self, resolved: "Resolved") -> str:

@@ -123,6 +123,8 @@ def what_stopping_does(run: RunSummary) -> str:
 
 def what_killing_does(run: RunSummary) -> str:
     """Say what will be lost when a run is killed."""
+    if run.kind != "train":
+        return "All its processes are killed now, without being asked to end."
     saved = newest_checkpoint(run)
     kept = (
         f"Its newest checkpoint is that of step {saved}" if saved.isdecimal() else "It has no checkpoint yet"

@@ -49,7 +49,8 @@ def _urgent(run: RunSummary, now: float, width: int) -> list[Line]:
     lines: list[Line] = []
     if run.state is State.STOPPING and run.stop_deadline:
         left = run.stop_deadline - now
-        text = f"killed in {figures.duration(left)} if not saved" if left > 0 else "being killed"
+        otherwise = "if not saved" if run.kind == "train" else "if still there"
+        text = f"killed in {figures.duration(left)} {otherwise}" if left > 0 else "being killed"
         lines += wrap(text, width, "warn")
     if run.exit and not run.state.is_live and run.state is not State.FINISHED:
         lines += wrap(run.exit.message, width, "bad" if run.state.is_failure else "plain")
