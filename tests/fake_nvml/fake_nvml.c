@@ -2,8 +2,10 @@
  *   one_gpu          one Ampere card, busy, with one process (pid from FAKE_NVML_PID)
  *   lost_gpu         two cards, the second has fallen off the bus
  *   not_supported    one Turing card that reports neither power nor temperature nor utilisation
+ *   pascal           one Tesla P4
  *   not_loaded       the library is there, the driver is not loaded
  *   mismatch         the driver was upgraded while loaded
+ *   eight_p4         eight idle Pascal cards of 8 GB
  *   none             a loaded driver that lists no GPU
  * Compiled with -DOLD_DRIVER it lacks the calls that drivers before 510 lack. */
 #include <stdio.h>
@@ -24,6 +26,8 @@ static int is(const char *scenario) {
     return wanted && strcmp(wanted, scenario) == 0;
 }
 
+static int is_pascal(void) { return is("pascal") || is("eight_p4"); }
+
 /* A handle is the index plus one, so that it is never a null pointer. */
 static size_t index_of(void *device) { return (size_t)device - 1; }
 
@@ -37,7 +41,7 @@ int nvmlShutdown(void) { return SUCCESS; }
 const char *nvmlErrorString(int error) { (void)error; return "an error of the fake driver"; }
 
 int nvmlDeviceGetCount_v2(unsigned int *count) {
-    *count = is("none") ? 0 : is("lost_gpu") ? 2 : 1;
+    *count = is("none") ? 0 : is("lost_gpu") ? 2 : is("eight_p4") ? 8 : 1;
     return SUCCESS;
 }
 
@@ -49,7 +53,8 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **device) {
 
 int nvmlDeviceGetName(void *device, char *name, unsigned int length) {
     (void)device;
-    snprintf(name, length, is("not_supported") ? "NVIDIA GeForce RTX 2080 Ti" : "NVIDIA GeForce RTX 3090");
+    snprintf(name, length, "%s",
+             is("not_supported") ? "NVIDIA GeForce RTX 2080 Ti" : is_pascal() ? "Tesla P4" : "NVIDIA GeForce RTX 3090");
     return SUCCESS;
 }
 
@@ -60,8 +65,8 @@ int nvmlDeviceGetUUID(void *device, char *uuid, unsigned int length) {
 
 int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) {
     (void)device;
-    *major = is("not_supported") ? 7 : 8;
-    *minor = is("not_supported") ? 5 : 6;
+    *major = is("not_supported") ? 7 : is_pascal() ? 6 : 8;
+    *minor = is("not_supported") ? 5 : is_pascal() ? 1 : 6;
     return SUCCESS;
 }
 
@@ -75,8 +80,8 @@ int nvmlDeviceGetUtilizationRates(void *device, utilization_t *load) {
 
 int nvmlDeviceGetMemoryInfo(void *device, memory_t *memory) {
     (void)device;
-    memory->total = 24576 * MIB;
-    memory->used = 5194 * MIB;
+    memory->total = (is("eight_p4") ? 7680 : 24576) * MIB;
+    memory->used = (is("eight_p4") ? 70 : 5194) * MIB;
     memory->free = memory->total - memory->used;
     return SUCCESS;
 }
@@ -103,9 +108,9 @@ int nvmlDeviceGetTemperature(void *device, int sensor, unsigned int *celsius) {
 #ifndef OLD_DRIVER
 int nvmlDeviceGetMemoryInfo_v2(void *device, memory_v2_t *memory) {
     (void)device;
-    memory->total = 24576 * MIB;
-    memory->reserved = 74 * MIB;
-    memory->used = 5120 * MIB;
+    memory->total = (is("eight_p4") ? 7680 : 24576) * MIB;
+    memory->reserved = (is("eight_p4") ? 70 : 74) * MIB;
+    memory->used = (is("eight_p4") ? 0 : 5120) * MIB;
     memory->free = memory->total - memory->used - memory->reserved;
     return SUCCESS;
 }

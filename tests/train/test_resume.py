@@ -40,8 +40,19 @@ def weights(worker, name):
     [
         ({"finetuning_type": "full"}, "model.safetensors"),
         ({"lora_dropout": 0.1, "bf16": True, "gradient_checkpointing": True}, "adapter_model.safetensors"),
+        (
+            {
+                "lora_dropout": 0.1,
+                "quantization_bit": 4,
+                "bf16": True,
+                "gradient_checkpointing": True,
+                "optim": "adamw_8bit",
+            },
+            "adapter_model.safetensors",
+        ),
+        ({"lora_dropout": 0.1, "quantization_bit": 8}, "adapter_model.safetensors"),
     ],
-    ids=["full", "lora-bf16"],
+    ids=["full", "lora-bf16", "qlora-nf4-adamw8", "qlora-int8"],
 )
 def test_stop_and_kill_then_resume_equal_a_straight_run(worker, kind, weights_file):
     straight = worker("straight", **COMMON, **kind)
@@ -70,6 +81,8 @@ def test_stop_and_kill_then_resume_equal_a_straight_run(worker, kind, weights_fi
     assert numbers(broken) == expected
     assert weights(broken, weights_file) == weights(straight, weights_file)
     assert {point["attempt"] for point in broken.metrics()} >= {1, 3}
+    bits = kind.get("quantization_bit")
+    assert (f"({bits} bit)" in straight_attempt.log_path.read_text()) is bool(bits)
 
 
 def test_a_kill_while_saving_tears_nothing_that_counts(worker):

@@ -61,6 +61,7 @@ def test_one_gpu_with_units_and_without_reserved_memory(driver: Path) -> None:
         "utilization_percent": 97,
         "memory_used_bytes": 5120 << 20,
         "memory_total_bytes": 24576 << 20,
+        "memory_free_bytes": (24576 - 5120 - 74) << 20,
         "power_watts": 250.5,
         "power_limit_watts": 350.0,
         "temperature_celsius": 71,
@@ -143,6 +144,8 @@ def test_no_driver_at_all_is_one_plain_sentence(tmp_path: Path) -> None:
         ("not_supported", "bf16=true", "bf16", "use fp16: true"),
         ("not_supported", "pure_bf16=true", "pure_bf16", "Ampere"),
         ("not_supported", "tf32=true", "tf32", "Ampere"),
+        ("pascal", "bf16=true", "bf16", "Tesla P4"),
+        ("pascal", "quantization_bit=8", "quantization_bit", "use quantization_bit: 4"),
         ("one_gpu", "run.gpus=[3]", "run.gpus", "names GPU 3"),
         ("none", "fp16=true", "fp16", "needs a GPU"),
         ("none", "run.gpus=[0]", "run.gpus", "No NVIDIA GPU"),
@@ -157,6 +160,18 @@ def test_check_knows_what_the_gpu_can_do(
     (error,) = json.loads(answer.stdout)["errors"]
     assert error["key"] == key
     assert words in error["message"]
+
+
+@pytest.mark.parametrize(("scenario", "bits"), [("pascal", 4), ("not_supported", 8), ("not_supported", 4)])
+def test_packed_weights_work_on_old_cards_too(driver: Path, scenario: str, bits: int) -> None:
+    words = ["--set", "use_cpu=false", "--set", "run.gpus=[0]", "--set", f"quantization_bit={bits}"]
+    answer = fttui(driver, scenario, "check", "--profile", "demo", *words)
+    assert answer.returncode == 0, answer.stdout
+
+
+def test_the_profile_of_a_small_gpu_fits_a_turing_card(driver: Path) -> None:
+    answer = fttui(driver, "not_supported", "check", "--profile", "single-8gb-qlora", "--json")
+    assert json.loads(answer.stdout)["errors"] == []
 
 
 def test_check_is_content_with_an_ampere_card_and_tells_what_is_free(driver: Path) -> None:

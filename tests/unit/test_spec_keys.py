@@ -110,6 +110,8 @@ def test_translations_lead_to_something_that_is_known() -> None:
         ("flash_attn: off", "flash_attn: disabled", "renamed"),
         ("lora_target_modules: [q_proj]", "lora_target", "name"),
         ("checkpoint_dir: x", "adapter_name_or_path", "renamed"),
+        ("load_in_4bit: true", "quantization_bit: 4", "one key"),
+        ("bnb_4bit_quant_type: fp4", "quantization_type", "name"),
         ("adafactor: true", "optim: adafactor", "name"),
         ("per_gpu_train_batch_size: 2", "per_device_train_batch_size", "old name"),
     ],
@@ -127,7 +129,7 @@ def test_old_spellings_are_translated_and_explained(
 
 @pytest.mark.parametrize(
     "line",
-    ["quantization_bit: 4", "deepspeed: ds.json", "packing: true", "use_dora: true", "fsdp: full_shard",
+    ["deepspeed: ds.json", "packing: true", "use_dora: true", "fsdp: full_shard",
      "streaming: true", "adapter_name_or_path: a", "resume_from_checkpoint: checkpoint-5", "create_new_adapter: true",
      "stage: dpo", "finetuning_type: freeze", "save_strategy: best", "group_by_length: true", "do_train: false"],
 )  # fmt: skip

@@ -49,6 +49,11 @@ ERRORS = [
     (["run: {python: /no/such/python}"], "run.python", "not a program"),
     (["run: {python: no-such-python}"], "run.python", "not a program"),
     (["flash_attn: fa2"], "flash_attn", "flash-attn"),
+    (["quantization_bit: 4", "finetuning_type: full"], "quantization_bit", "use finetuning_type: lora"),
+    (["quantization_bit: 3"], "quantization_bit", "must be 4 or 8"),
+    (["quantization_bit: 4.5"], "quantization_bit", "must be 4 or 8"),
+    (["quantization_bit: 4", "quantization_method: hqq"], "quantization_method", "later release"),
+    (["quantization_bit: 4", "quantization_type: int4"], "quantization_type", "nf4, fp4"),
     (["run: []"], "run", "block"),
     (["run: {restart: 3}"], "run.restart", "block"),
 ]  # fmt: skip
@@ -73,6 +78,9 @@ WARNINGS = [
     (["lora_rank: 4", "finetuning_type: full"], "lora_rank", "no effect"),
     (["trust_remote_code: true"], "trust_remote_code", "code"),
     (["tf32: true", "use_cpu: true"], "tf32", "no effect"),
+    (["quantization_type: fp4"], "quantization_type", "no effect without quantization_bit"),
+    (["quantization_bit: 8", "double_quantization: true"], "double_quantization", "no effect"),
+    (["quantization_bit: 4", "pure_bf16: true"], "pure_bf16", "stays in float32"),
 ]
 
 
@@ -85,7 +93,8 @@ def test_warning(lines: list[str], key: str, words: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("lines", [["bf16: true", "use_cpu: true"], ["eval_strategy: steps", "val_size: 0.1"],
-                                   ["run: {gpus: none}"], ["learning_rate: 5e-3"]])  # fmt: skip
+                                   ["run: {gpus: none}"], ["learning_rate: 5e-3"],
+                                   ["quantization_bit: 4", "double_quantization: false"], ["quantization_bit: 8"]])  # fmt: skip
 def test_nothing_to_say(lines: list[str], tmp_path: Path) -> None:
     findings = resolve_lines(tmp_path, *lines).findings
     assert (findings.errors, findings.warnings) == ([], [])
@@ -166,6 +175,28 @@ def test_model_that_is_there(model: str, models: Path) -> None:
     resolved = resolve_lines(models, f"model_name_or_path: {model}")
     assert resolved.findings.errors == []
     assert resolved.values["model_name_or_path"].startswith(str(models))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("m.gguf", "is a GGUF model"),
+        ("models/gguf", "is a GGUF model"),
+        ("models/awq", "quantized already (awq)"),
+    ],
+)
+def test_what_is_packed_already_is_not_quantized_again(model: str, words: str, models: Path) -> None:
+    (models / "models" / "awq").mkdir()
+    (models / "models" / "awq" / "config.json").write_text('{"quantization_config": {"quant_method": "awq"}}')
+    (error,) = resolve_lines(models, f"model_name_or_path: {model}", "quantization_bit: 4").findings.errors
+    assert error.key == "quantization_bit"
+    assert words in error.message
+
+
+@pytest.mark.parametrize("config", ["{}", "[]", "not json", '{"quantization_config": 4}'])
+def test_a_model_that_can_be_quantized_or_cannot_be_told(config: str, models: Path) -> None:
+    (models / "models" / "llama" / "config.json").write_text(config)
+    assert resolve_lines(models, "model_name_or_path: models/llama", "quantization_bit: 4").ok
 
 
 def test_a_hub_name_is_looked_up_in_the_local_cache_only(
@@ -296,7 +327,8 @@ def test_checkpoints_of_another_run_are_not_mixed_with_new_ones(tmp_path: Path) 
 
 
 def test_a_python_without_torch_gets_the_install_line(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text("".join(f"{key}: {value}\n" for key, value in DEMO.items()))
+    lines = [f"{key}: {value}\n" for key, value in DEMO.items()]
+    (tmp_path / "x.yaml").write_text("".join([*lines, "quantization_bit: 4\n"]))
     program = (
         "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p] + [sys.argv[1]];"
         "from pathlib import Path; from fttui_engine.spec.load import resolve;"
@@ -315,3 +347,4 @@ def test_a_python_without_torch_gets_the_install_line(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert 'pip install "fttui[train]"' in answer.stdout
+    assert "needs bitsandbytes, which is not installed: pip install bitsandbytes" in answer.stdout

@@ -58,10 +58,21 @@ def test_null_takes_back_what_a_lower_layer_said(tmp_path: Path) -> None:
     assert resolve(None, profile="demo", overrides=["save_total_limit="], cwd=tmp_path).ok
 
 
-def test_a_refused_key_of_a_profile_can_be_taken_back(tmp_path: Path) -> None:
-    overrides = ["quantization_bit=null", "fp16=false", "run.gpus=auto", "optim=adamw_torch"]
-    assert "quantization_bit" in errors_of(resolve(None, profile="single-8gb-qlora", cwd=tmp_path))
-    assert resolve(None, profile="single-8gb-qlora", overrides=overrides, cwd=tmp_path).ok
+def test_a_refused_key_can_be_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(
+        "model_name_or_path: demo:tiny\ndataset: demo:instructions\npacking: true\n"
+    )
+    assert "packing" in errors_of(resolve(Path("x.yaml"), cwd=tmp_path))
+    assert resolve(Path("x.yaml"), overrides=["packing=null"], cwd=tmp_path).ok
+
+
+def test_the_profile_of_a_small_gpu_needs_no_more_than_the_gpu(tmp_path: Path) -> None:
+    resolved = resolve(
+        None, profile="single-8gb-qlora", overrides=["run.gpus=auto", "fp16=false"], cwd=tmp_path
+    )
+    assert resolved.ok
+    assert resolved.config is not None
+    assert (resolved.config.quantization_bit, resolved.config.quantization_type) == (4, "nf4")
 
 
 def test_all_errors_are_found_at_once_each_with_line_and_advice(tmp_path: Path) -> None:

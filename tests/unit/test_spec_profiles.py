@@ -17,11 +17,11 @@ NAMES = [
 # What each profile asks for that this release cannot do.
 LATER = {
     "demo": set(),
-    "single-8gb-qlora": {"quantization_bit"},
+    "single-8gb-qlora": set(),
     "single-24gb-lora": set(),
     "full-finetune": set(),
     "dual-ddp-lora": {"run.gpus", "run.strategy"},
-    "multi-gpu-fsdp-qlora": {"quantization_bit", "run.gpus", "run.strategy"},
+    "multi-gpu-fsdp-qlora": {"run.gpus", "run.strategy"},
 }
 
 

@@ -10,6 +10,10 @@ BF16_CAPABILITY: Capability = (8, 0)
 TF32_CAPABILITY: Capability = (8, 0)
 # On 6.1 (Tesla P4, P40, GTX 10xx) float16 arithmetic runs at 1/64 of the speed of float32.
 SLOW_FP16_CAPABILITIES: frozenset[Capability] = frozenset({(6, 1)})
+# What bitsandbytes has kernels for, by its installation manual: 8-bit products need the integer tensor cores of
+# Turing; 4-bit weights are unpacked before the product, which every card does that torch still supports.
+INT8_CAPABILITY: Capability = (7, 5)
+FOUR_BIT_CAPABILITY: Capability = (6, 0)
 
 
 class PrecisionProblem(NamedTuple):
@@ -39,6 +43,27 @@ def precision_problem(key: str, gpus: int | str | list[int] | None) -> Precision
     text = f"{key} needs compute capability 8.0 (Ampere) or newer, which {shown} does not have; use {suggestion}."
     # With `auto` the run may still be given one of the others.
     return PrecisionProblem(text, suggestion, is_error=isinstance(gpus, list) or len(lacking) == len(chosen))
+
+
+def quantization_problem(bits: int, gpus: int | str | list[int]) -> PrecisionProblem | None:
+    """Why these GPUs (as in ``run.gpus``) cannot train on weights of 4 or 8 bits; None if they can."""
+    needed = INT8_CAPABILITY if bits == 8 else FOUR_BIT_CAPABILITY
+    chosen = _chosen_capabilities(gpus)
+    lacking = [name for name, capability in chosen if capability < needed]
+    if not lacking:
+        return None
+    shown, is_error = ", ".join(lacking), isinstance(gpus, list) or len(lacking) == len(chosen)
+    if bits == 8:
+        text = (
+            f"8-bit products (LLM.int8) need compute capability 7.5 (Turing) or newer, which {shown} does not have; "
+            "4-bit weights work from 6.0 on: use quantization_bit: 4."
+        )
+        return PrecisionProblem(text, "quantization_bit: 4", is_error)
+    text = (
+        f"4-bit weights need compute capability 6.0 (Pascal) or newer, which {shown} does not have; leave "
+        "quantization_bit out and take a smaller model."
+    )
+    return PrecisionProblem(text, "quantization_bit: null", is_error)
 
 
 def _can(key: str, capability: Capability) -> bool:

@@ -26,6 +26,10 @@ class TrainingConfig:
     lora_target: tuple[str, ...] = ("all",)
     additional_target: tuple[str, ...] | None = None
     use_rslora: bool = False
+    quantization_bit: int | None = None
+    quantization_method: str = "bnb"
+    quantization_type: str = "nf4"
+    double_quantization: bool = True
 
     dataset: tuple[str, ...]
     eval_dataset: tuple[str, ...] | None = None

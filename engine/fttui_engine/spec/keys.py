@@ -101,6 +101,27 @@ TUNING = (
         "Other layers that are trained in full and saved with the adapter.",
     ),
     Key("use_rslora", "flag", False, "Scale the adapter by alpha / sqrt(rank)."),
+    Key(
+        "quantization_bit",
+        "whole",
+        None,
+        "Bits of a frozen weight under the adapter (QLoRA); unset means no quantization.",
+        choices=("4", "8"),
+    ),
+    Key("quantization_method", "choice", "bnb", "Who quantizes: bnb is bitsandbytes.", choices=("bnb",)),
+    Key(
+        "quantization_type",
+        "choice",
+        "nf4",
+        "Data type of 4-bit weights; nf4 suits trained weights better.",
+        choices=("nf4", "fp4"),
+    ),
+    Key(
+        "double_quantization",
+        "flag",
+        True,
+        "Quantize the scales of 4-bit weights too; saves 0.37 bits per weight.",
+    ),
 )
 
 DATA = (

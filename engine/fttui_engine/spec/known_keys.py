@@ -25,7 +25,6 @@ def _later(names: str, what: str, *neutral: str) -> KnownKeys:
 
 
 REFUSED = (
-    _later("quantization_bit", "Training on a quantized model (QLoRA)"),
     _later("adapter_name_or_path adapter_folder create_new_adapter", "Going on from an existing adapter"),
     _later("deepspeed", "DeepSpeed"),
     _later(
@@ -90,8 +89,8 @@ REFUSED = (
 
 IGNORED = (
     KnownKeys(
-        "quantization_method quantization_type double_quantization quantization_device_map",
-        "it has an effect only together with quantization_bit",
+        "quantization_device_map",
+        "the whole model is on the one device that trains",
     ),
     KnownKeys(
         "template_kwargs tool_format enable_thinking preserve_thinking",
@@ -225,6 +224,12 @@ LATER_VALUES = {
     ("stage", "kto"): "KTO",
     ("finetuning_type", "freeze"): "Training some layers only",
     ("finetuning_type", "oft"): "OFT",
+    ("quantization_method", "hqq"): "Quantizing with HQQ",
+    ("quantization_method", "eetq"): "Quantizing with EETQ",
+    ("quantization_method", "quanto"): "Quantizing with Quanto",
+    ("quantization_method", "gptq"): "Training on a GPTQ model",
+    ("quantization_method", "awq"): "Training on an AWQ model",
+    ("quantization_method", "aqlm"): "Training on an AQLM model",
     ("save_strategy", "best"): "Saving by evaluation",
     ("flash_attn", "fa3"): "FlashAttention 3",
 }

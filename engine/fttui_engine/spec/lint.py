@@ -28,6 +28,11 @@ class Lint:
         """Add a warning at the place where ``key`` was written."""
         self.findings.warn(key, text, self._place(key), **details)
 
+    def written(self, prefixes: tuple[str, ...]) -> list[str]:
+        """The keys that begin so and were written by somebody; defaults are not."""
+        names = [name for name in self.places if name.startswith(prefixes)]
+        return [name for name in names if not self.places[name].layer.startswith("default")]
+
     def _place(self, key: str) -> Place | None:
         place = self.places.get(key)
         return None if place is None or place.layer.startswith("default") else place
@@ -38,6 +43,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     from fttui_engine.spec.lint_data import check_data
     from fttui_engine.spec.lint_files import check_model, check_output
     from fttui_engine.spec.lint_host import check_devices, check_python
+    from fttui_engine.spec.lint_quantization import check_quantization
 
     case = Lint(values, places, faulty, findings)
     _check_run(case)
@@ -52,6 +58,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     check_output(case)
     check_devices(case)
     check_python(case)
+    check_quantization(case)
 
 
 def _check_run(case: Lint) -> None:
@@ -185,8 +192,6 @@ def _check_model_use(case: Lint) -> None:
         )
     if case.values["finetuning_type"] == "lora":
         return
-    written = [name for name in case.places if name.startswith(("lora_", "use_rslora", "additional_target"))]
-    written = [name for name in written if not case.places[name].layer.startswith("default")]
     # A profile for LoRA under a file for full fine-tuning is a normal combination; the keys simply rest.
-    for name in written:
+    for name in case.written(("lora_", "use_rslora", "additional_target")):
         case.warn(name, f"{name} has no effect with finetuning_type: full.")

@@ -19,6 +19,8 @@ OLD_KEYS: dict[str, tuple[str, str]] = {
     "group_by_length": ("train_sampling_strategy", "renamed in transformers 5"),
     "quantization": ("quantization_bit", "LLaMA-Factory's name"),
     "bits": ("quantization_bit", ONE_NAME),
+    "bnb_4bit_quant_type": ("quantization_type", ONE_NAME),
+    "bnb_4bit_use_double_quant": ("double_quantization", ONE_NAME),
     "method": ("finetuning_type", "LLaMA-Factory's name"),
     "lora_r": ("lora_rank", ONE_NAME),
     "lora_target_modules": ("lora_target", ONE_NAME),
@@ -67,6 +69,8 @@ OPPOSITES: dict[str, tuple[str, str]] = {
 # Switches that stand for one value of another key: (old key, its value) -> (new key, new value, why)
 SWITCHES: dict[tuple[str, str], tuple[str, str, str]] = {
     ("adafactor", "true"): ("optim", "adafactor", "optimizers are chosen by name"),
+    ("load_in_4bit", "true"): ("quantization_bit", "4", "one key for both numbers of bits"),
+    ("load_in_8bit", "true"): ("quantization_bit", "8", "one key for both numbers of bits"),
     ("use_mps_device", "true"): ("use_cpu", "false", "the device is found by itself"),
 }
 

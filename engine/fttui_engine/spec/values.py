@@ -60,7 +60,7 @@ def allowed_text(key: Key) -> str:
         case "path":
             return "a path or name"
         case "whole":
-            return "a whole number" + _range_text(key)
+            return " or ".join(key.choices) or "a whole number" + _range_text(key)
         case "interval":
             return "a whole number of steps of at least 1, or a fraction of the run below 1" + (
                 " (0 for none)" if key.at_least == 0 else ""
@@ -137,7 +137,7 @@ def _number(key: Key, node: Node) -> int | float:
         _mismatch(key, node)
     if key.kind in ("interval", "amount") and not (is_whole or 0 < number < 1):
         _mismatch(key, node)
-    if not _in_range(key, number):
+    if not _in_range(key, number) or (key.choices and f"{number:g}" not in key.choices):
         _mismatch(key, node)
     return number if key.kind == "number" or not number.is_integer() else int(number)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.model import keeps_bf16
 
 
 def training_arguments(config: TrainingConfig, *, evaluate: bool, evaluation_due: bool) -> Any:
@@ -32,7 +33,7 @@ def training_arguments(config: TrainingConfig, *, evaluate: bool, evaluation_due
         label_smoothing_factor=config.label_smoothing_factor,
         neftune_noise_alpha=config.neftune_noise_alpha,
         # Precision. Weights in bfloat16 throughout need no autocast around them.
-        bf16=config.bf16 and not config.pure_bf16,
+        bf16=(config.bf16 or config.pure_bf16) and not keeps_bf16(config),
         fp16=config.fp16,
         tf32=None if use_cpu else config.tf32,
         use_cpu=use_cpu,

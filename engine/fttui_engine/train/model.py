@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.demo import CHATML_TEMPLATE, DEMO_MODEL, demo_model_path
 from fttui_engine.train.errors import ModelError
+from fttui_engine.train.quantization import keep_packing, quantization_arguments, weight_count
 
 # LLaMA-Factory's names of attention kernels; auto is transformers' own choice, sdpa where the model has it.
 _ATTENTION = {"auto": None, "disabled": "eager", "sdpa": "sdpa", "fa2": "flash_attention_2"}
@@ -99,13 +100,22 @@ def load_model(config: TrainingConfig, source: ModelSource) -> Any:
     arguments = source.arguments | ({"attn_implementation": attention} if attention else {})
     if "gguf_file" in arguments:
         # Packed weights cannot be trained, nor can an adapter be put on them.
+        if config.quantization_bit is not None:
+            raise ModelError(
+                f"{source.name_or_path} is a GGUF model, whose weights are packed already",
+                "give the model's original folder, or leave quantization_bit out",
+            )
         arguments |= {"quantization_config": GgufConfig(dequantize=True)}
+    elif config.quantization_bit is not None:
+        arguments |= quantization_arguments(config)
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
             source.name_or_path, dtype=weights_dtype(config), **arguments
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _not_loaded("model", source, error) from error
+    if config.quantization_bit == 4:
+        keep_packing(model)
     # transformers marks a model from a GGUF file as quantised and refuses to save it; its weights are plain by now.
     if getattr(model, "hf_quantizer", None) is not None and "gguf_file" in source.arguments:
         model.hf_quantizer = None
@@ -115,6 +125,11 @@ def load_model(config: TrainingConfig, source: ModelSource) -> Any:
     # Training never reads the cache, and with it on, attention kernels may skip the padding mask.
     model.config.use_cache = False
     return model
+
+
+def keeps_bf16(config: TrainingConfig) -> bool:
+    """Return whether the trained weights are in bfloat16; an adapter on packed weights never is."""
+    return config.pure_bf16 and config.quantization_bit is None
 
 
 def weights_dtype(config: TrainingConfig) -> Any:
@@ -149,8 +164,9 @@ def add_adapter(model: Any, config: TrainingConfig) -> Any:
         ensure_weight_tying=bool(config.additional_target and model.config.tie_word_embeddings),
     )
     try:
-        model = get_peft_model(model, lora, autocast_adapter_dtype=not config.pure_bf16)
-    except ValueError as error:
+        model = get_peft_model(model, lora, autocast_adapter_dtype=not keeps_bf16(config))
+    # RuntimeError: additional_target names a packed layer, which can have no gradient.
+    except (ValueError, RuntimeError) as error:
         raise ModelError(
             f"the adapter does not fit the model: {error}", "correct lora_target or additional_target"
         ) from error
@@ -160,9 +176,11 @@ def add_adapter(model: Any, config: TrainingConfig) -> Any:
 def describe(model: Any) -> str:
     """Return one line on the model: its kind, and how much of it is trained."""
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    total = sum(weight.numel() for weight in model.parameters())
+    total = sum(weight_count(weight) for weight in model.parameters())
+    packing = getattr(model.config, "quantization_config", None)
+    packed = f" ({'4' if packing.load_in_4bit else '8'} bit)" if packing else ""
     return (
-        f"model: {model.config.model_type}, {total / 1e6:.1f} million weights, "
+        f"model: {model.config.model_type}, {total / 1e6:.1f} million weights{packed}, "
         f"{trained / 1e6:.3f} million trained ({100 * trained / total:.2f} %)"
     )
 

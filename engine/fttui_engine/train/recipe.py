@@ -64,7 +64,7 @@ def train(config: TrainingConfig, resume: ResumePoint | None, reporter: Reporter
 
     checkpoints = CheckpointFolder(
         output_dir,
-        _versions(),
+        _versions(quantized=config.quantization_bit is not None),
         save_total_limit=config.save_total_limit,
         resumed_from=resume.path if resume else None,
         # Trained weights, and Adam's two means of each in float32.
@@ -125,7 +125,10 @@ def _unused_packages(config: TrainingConfig) -> tuple[str, ...]:
     if config.trust_remote_code:
         # Nobody knows what the model's own code imports.
         return ()
-    return ("datasets",) if config.optim in BITSANDBYTES_OPTIMIZERS else ("datasets", "bitsandbytes")
+    if config.quantization_bit is None and config.optim not in BITSANDBYTES_OPTIMIZERS:
+        return ("datasets", "bitsandbytes")
+    # Found on a CPU, kernels makes bitsandbytes download one from the hub.
+    return ("datasets", "kernels") if config.use_cpu else ("datasets",)
 
 
 def _load_trainable_model(config: TrainingConfig, source: Any) -> Any:
@@ -157,6 +160,8 @@ def _plan(config: TrainingConfig, examples: list[Any], max_steps: int, resume: R
     )
 
 
-def _versions() -> dict[str, str]:
-    packages = ("torch", "transformers", "peft", "accelerate", "tokenizers")
+def _versions(*, quantized: bool) -> dict[str, str]:
+    packages = ["torch", "transformers", "peft", "accelerate", "tokenizers"]
+    if quantized:
+        packages.append("bitsandbytes")
     return {"fttui": __version__, **{name: metadata.version(name) for name in packages}}
