@@ -33,7 +33,11 @@ def main() -> int:
         return ExitCode.DONE
     except OSError as error:
         sys.stdout = None
-        print(f"fttui: {error.filename or 'writing the output'}: {error.strerror or error}", file=sys.stderr)
+        from fttui_engine.runs.home import state_home
+
+        # A write that fails does not say to which file: a full disk may be that of the output or of the runs.
+        where = error.filename or f"writing the output, or to {state_home()}"
+        print(f"fttui: {where}: {error.strerror or error}", file=sys.stderr)
         return ExitCode.FAILED
 
 

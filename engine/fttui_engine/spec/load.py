@@ -159,7 +159,7 @@ def _report_unknown(entry: Entry, findings: Findings) -> None:
     kind = "key of the run: block" if entry.key.split(".")[0] in BLOCKS else "key"
     message = f"There is no {kind} {entry.key[:80]!r}."
     message += (
-        f" Did you mean {suggestion}?" if suggestion else " Remove it, or look for its name in the manual."
+        f" Did you mean {suggestion}?" if suggestion else " Remove it; docs/configuration.md lists all keys."
     )
     findings.error(entry.key, message, entry.place, found=entry.key[:80], suggestion=suggestion)
 

@@ -163,6 +163,8 @@ class NewRun(Screen[None]):
         """Offer the profiles."""
         from fttui_engine.spec.profiles import list_profiles
 
+        # A toast of the screen before would cover the verdict.
+        self.app.clear_notifications()
         profiles = [Choice(profile.name, one_line(profile.summary)) for profile in list_profiles()]
         self.query_one(ProfileList).fill(profiles)
         self.query_one(ProfileList).styles.height = min(len(profiles) + 2, max(4, self.app.size.height // 3))
