@@ -51,8 +51,17 @@ def weights(worker, name):
             "adapter_model.safetensors",
         ),
         ({"lora_dropout": 0.1, "quantization_bit": 8}, "adapter_model.safetensors"),
+        (
+            {
+                "finetuning_type": "freeze",
+                "freeze_trainable_layers": 1,
+                "freeze_extra_modules": ["norm"],
+                "bf16": True,
+            },
+            "model.safetensors",
+        ),
     ],
-    ids=["full", "lora-bf16", "qlora-nf4-adamw8", "qlora-int8"],
+    ids=["full", "lora-bf16", "qlora-nf4-adamw8", "qlora-int8", "freeze-bf16"],
 )
 def test_stop_and_kill_then_resume_equal_a_straight_run(worker, kind, weights_file):
     straight = worker("straight", **COMMON, **kind)

@@ -54,6 +54,9 @@ ERRORS = [
     (["quantization_bit: 4.5"], "quantization_bit", "must be 4 or 8"),
     (["quantization_bit: 4", "quantization_method: hqq"], "quantization_method", "later release"),
     (["quantization_bit: 4", "quantization_type: int4"], "quantization_type", "nf4, fp4"),
+    (["finetuning_type: freeze", "freeze_trainable_layers: 0"], "freeze_trainable_layers", "every weight is frozen"),
+    (["finetuning_type: freeze", "freeze_trainable_layers: two"], "freeze_trainable_layers", "whole number"),
+    (["quantization_bit: 4", "finetuning_type: freeze"], "quantization_bit", "use finetuning_type: lora"),
     (["run: []"], "run", "block"),
     (["run: {restart: 3}"], "run.restart", "block"),
 ]  # fmt: skip
@@ -78,6 +81,8 @@ WARNINGS = [
     (["lora_rank: 4", "finetuning_type: full"], "lora_rank", "no effect"),
     (["trust_remote_code: true"], "trust_remote_code", "code"),
     (["tf32: true", "use_cpu: true"], "tf32", "no effect"),
+    (["lora_rank: 4", "finetuning_type: freeze"], "lora_rank", "no effect with finetuning_type: freeze"),
+    (["freeze_trainable_layers: 3"], "freeze_trainable_layers", "no effect with finetuning_type: lora"),
     (["quantization_type: fp4"], "quantization_type", "no effect without quantization_bit"),
     (["quantization_bit: 8", "double_quantization: true"], "double_quantization", "no effect"),
     (["quantization_bit: 4", "pure_bf16: true"], "pure_bf16", "stays in float32"),
@@ -94,7 +99,9 @@ def test_warning(lines: list[str], key: str, words: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("lines", [["bf16: true", "use_cpu: true"], ["eval_strategy: steps", "val_size: 0.1"],
                                    ["run: {gpus: none}"], ["learning_rate: 5e-3"],
-                                   ["quantization_bit: 4", "double_quantization: false"], ["quantization_bit: 8"]])  # fmt: skip
+                                   ["quantization_bit: 4", "double_quantization: false"], ["quantization_bit: 8"],
+                                   ["finetuning_type: freeze", "freeze_trainable_layers: -1"],
+                                   ["finetuning_type: freeze", "freeze_trainable_layers: 0", "freeze_extra_modules: norm"]])  # fmt: skip
 def test_nothing_to_say(lines: list[str], tmp_path: Path) -> None:
     findings = resolve_lines(tmp_path, *lines).findings
     assert (findings.errors, findings.warnings) == ([], [])

@@ -26,6 +26,10 @@ class TrainingConfig:
     lora_target: tuple[str, ...] = ("all",)
     additional_target: tuple[str, ...] | None = None
     use_rslora: bool = False
+    # Negative: the first so many layers.
+    freeze_trainable_layers: int = 2
+    freeze_trainable_modules: tuple[str, ...] = ("all",)
+    freeze_extra_modules: tuple[str, ...] | None = None
     quantization_bit: int | None = None
     quantization_method: str = "bnb"
     quantization_type: str = "nf4"

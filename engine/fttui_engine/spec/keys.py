@@ -84,7 +84,13 @@ MODEL = (
 TUNING = (
     Key("stage", "choice", "sft", "Kind of training.", choices=("sft",)),
     Key("do_train", "flag", True, "Train."),
-    Key("finetuning_type", "choice", "lora", "Train an adapter or all weights.", choices=("lora", "full")),
+    Key(
+        "finetuning_type",
+        "choice",
+        "lora",
+        "Train an adapter, all weights, or some layers (freeze).",
+        choices=("lora", "full", "freeze"),
+    ),
     Key("lora_rank", "whole", 8, "Rank of the adapter.", at_least=1, at_most=4096),
     Key("lora_alpha", "whole", None, "Scale of the adapter; unset means 2 x lora_rank.", at_least=1),
     Key("lora_dropout", "number", 0.0, "Dropout in front of the adapter.", at_least=0, below=1),
@@ -101,6 +107,26 @@ TUNING = (
         "Other layers that are trained in full and saved with the adapter.",
     ),
     Key("use_rslora", "flag", False, "Scale the adapter by alpha / sqrt(rank)."),
+    Key(
+        "freeze_trainable_layers",
+        "whole",
+        2,
+        "Layers that freeze trains: the last so many, or the first where negative.",
+        at_least=-1000,
+        at_most=1000,
+    ),
+    Key(
+        "freeze_trainable_modules",
+        "texts",
+        ["all"],
+        "Parts of these layers that freeze trains, such as mlp or self_attn.",
+    ),
+    Key(
+        "freeze_extra_modules",
+        "texts",
+        None,
+        "Modules outside the layers that freeze trains too, such as embed_tokens or norm.",
+    ),
     Key(
         "quantization_bit",
         "whole",

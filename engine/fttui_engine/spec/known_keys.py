@@ -58,10 +58,6 @@ REFUSED = (
         "Changing the vocabulary",
     ),
     _later("train_from_scratch", "Training from random weights"),
-    _later(
-        "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules",
-        "finetuning_type: freeze",
-    ),
     _later("module_dropout oft_rank oft_target", "finetuning_type: oft"),
     _later("ref_model ref_model_adapters reward_model reward_model_adapters", "A second model"),
     _later("lr_scheduler_kwargs", "Further settings of the schedule"),
@@ -222,7 +218,6 @@ LATER_VALUES = {
     ("stage", "ppo"): "PPO",
     ("stage", "dpo"): "DPO",
     ("stage", "kto"): "KTO",
-    ("finetuning_type", "freeze"): "Training some layers only",
     ("finetuning_type", "oft"): "OFT",
     ("quantization_method", "hqq"): "Quantizing with HQQ",
     ("quantization_method", "eetq"): "Quantizing with EETQ",

@@ -6,7 +6,9 @@ from fttui_engine.spec.findings import Findings, Place
 from fttui_engine.spec.run_block import ALLOWED_NAME, is_run_name
 
 # Learning rates outside these are nearly always a slipped exponent: (least, most).
-USUAL_LEARNING_RATES = {"lora": (1e-6, 1e-2), "full": (1e-7, 2e-3)}
+USUAL_LEARNING_RATES = {"lora": (1e-6, 1e-2), "full": (1e-7, 2e-3), "freeze": (1e-7, 2e-3)}
+# The keys of each method; with another one they rest.
+METHOD_KEYS = {"lora": ("lora_", "use_rslora", "additional_target"), "freeze": ("freeze_",)}
 
 
 class Lint:
@@ -190,8 +192,18 @@ def _check_model_use(case: Lint) -> None:
         case.warn(
             "trust_remote_code", "trust_remote_code: true runs Python code that comes with the model, as you."
         )
-    if case.values["finetuning_type"] == "lora":
-        return
+    method = case.values["finetuning_type"]
     # A profile for LoRA under a file for full fine-tuning is a normal combination; the keys simply rest.
-    for name in case.written(("lora_", "use_rslora", "additional_target")):
-        case.warn(name, f"{name} has no effect with finetuning_type: full.")
+    for other, prefixes in METHOD_KEYS.items():
+        if other != method:
+            for name in case.written(prefixes):
+                case.warn(name, f"{name} has no effect with finetuning_type: {method}.")
+    layers = case.values["freeze_trainable_layers"]
+    if method == "freeze" and layers == 0 and "freeze_extra_modules" not in case.values:
+        case.error(
+            "freeze_trainable_layers",
+            "freeze_trainable_layers is 0, so every weight is frozen; give a number of layers, counted from the end "
+            "(or from the beginning, where it is negative), or name modules in freeze_extra_modules.",
+            found="0",
+            allowed="not 0, without freeze_extra_modules",
+        )

@@ -144,6 +144,7 @@ def weights_dtype(config: TrainingConfig) -> Any:
         return torch.bfloat16
     if config.finetuning_type == "full":
         return torch.float32
+    # Of freeze, the layers that are trained are put back to float32 in freezing.py.
     return torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
 
 

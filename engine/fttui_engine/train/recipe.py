@@ -13,6 +13,7 @@ from fttui_engine.train.arguments import training_arguments
 from fttui_engine.train.checkpoints import CheckpointFolder, ResumePoint, read_resume_point
 from fttui_engine.train.dataset import Collator, load_splits
 from fttui_engine.train.errors import CheckpointError, ModelError, StopRequestedError
+from fttui_engine.train.freezing import freeze
 from fttui_engine.train.lean_imports import import_transformers
 from fttui_engine.train.model import add_adapter, describe, find_model, load_model, load_tokenizer
 from fttui_engine.train.reporter import Reporter
@@ -67,12 +68,7 @@ def train(config: TrainingConfig, resume: ResumePoint | None, reporter: Reporter
         _versions(quantized=config.quantization_bit is not None),
         save_total_limit=config.save_total_limit,
         resumed_from=resume.path if resume else None,
-        # Trained weights, and Adam's two means of each in float32.
-        expected_bytes=sum(
-            weight.numel() * (weight.element_size() + 8)
-            for weight in model.parameters()
-            if weight.requires_grad
-        ),
+        expected_bytes=_checkpoint_bytes(model, config),
     )
     trainer = WorkerTrainer(
         model=model,
@@ -137,7 +133,12 @@ def _load_trainable_model(config: TrainingConfig, source: Any) -> Any:
     model = load_model(config, source)
     # The adapter's first weights are drawn here.
     set_seed(config.seed)
-    return add_adapter(model, config) if config.finetuning_type == "lora" else model
+    match config.finetuning_type:
+        case "lora":
+            return add_adapter(model, config)
+        case "freeze":
+            freeze(model, config)
+    return model
 
 
 def _stopped_before_training(config: TrainingConfig, resume: ResumePoint | None) -> Outcome:
@@ -157,6 +158,16 @@ def _plan(config: TrainingConfig, examples: list[Any], max_steps: int, resume: R
         f"train: {len(examples)} examples, {batch} per step "
         f"({config.per_device_train_batch_size} x {config.gradient_accumulation_steps}), {max_steps} steps"
         + (f", resumed from step {resume.step}" if resume else "")
+    )
+
+
+def _checkpoint_bytes(model: Any, config: TrainingConfig) -> int:
+    """Return about what a checkpoint takes: the weights that it holds, and Adam's two means of each in float32."""
+    trained_only = config.finetuning_type == "lora"
+    return sum(
+        weight.numel() * (weight.element_size() + (8 if weight.requires_grad else 0))
+        for weight in model.parameters()
+        if weight.requires_grad or not trained_only
     )
 
 
