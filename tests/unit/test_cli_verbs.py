@@ -19,7 +19,7 @@ from fttui_engine.runs.checkpoints import seal
 from fttui_engine.runs.home import ensure_home
 from fttui_engine.runs.journal import ExitVerdict, Journal
 from fttui_engine.runs.metrics import MetricsWriter
-from fttui_engine.runs.run import Plan, Run, claim_run_folder, new_run_folder
+from fttui_engine.runs.run import Plan, Run, claim_run_folder, hidden_run_folder, new_run_folder
 from fttui_engine.runs.states import State
 
 SHOWN = {
@@ -59,7 +59,7 @@ def fttui_cli(tmp_path: Path) -> Cli:
 def make_run(fttui_cli: Cli):
     def make(name: str = "demo", state: State = State.FAILED, kind: str = "train") -> Run:
         ensure_home(fttui_cli.home)
-        draft = Run(new_run_folder(fttui_cli.home))
+        draft = new_run_folder(hidden_run_folder(fttui_cli.home))
         plan = Plan(name, kind, ["python", "train.py"], {}, "/", "", [0, 1], 60.0)
 
         def finish(run: Run) -> None:
@@ -235,6 +235,13 @@ def test_what_has_no_effect_is_said_when_a_run_starts(fttui_cli: Cli, tmp_path: 
     said = fttui_cli("start", "plain.yaml", "--wait", cwd=tmp_path).stderr
     assert "without effect: " in said
     assert "plot_loss" in said
+
+
+def test_gpus_are_not_chosen_for_a_program(fttui_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "plain.yaml").write_text("run: {name: plain, command: ['true']}\n")
+    said = fttui_cli("start", "plain.yaml", "--gpus", "none", code=2, cwd=tmp_path).stderr
+    assert "CUDA_VISIBLE_DEVICES" in said
+    assert fttui_cli.json("ls") == []
 
 
 def test_a_file_name_in_a_message_cannot_drive_the_terminal(fttui_cli: Cli, tmp_path: Path) -> None:

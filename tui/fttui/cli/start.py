@@ -14,6 +14,8 @@ from fttui_engine.runs.run import Run, check_name
 if TYPE_CHECKING:
     from fttui_engine.spec.findings import Findings
 
+NOT_FOR_PROGRAMS = "--gpus is for training; a program of your own sees the GPUs that you see"
+
 
 def start(arguments: Namespace) -> int:
     """Start a run and, with ``--wait``, wait for its end."""
@@ -39,8 +41,7 @@ def _start_program(arguments: Namespace) -> Run:
         )
     if arguments.gpus is not None:
         raise WrongRequestError(
-            "--gpus is for training; a program after -- sees the GPUs that you see",
-            "choose them with: fttui start -- env CUDA_VISIBLE_DEVICES=0 COMMAND ...",
+            NOT_FOR_PROGRAMS, "choose them with: fttui start -- env CUDA_VISIBLE_DEVICES=0 COMMAND ..."
         )
     return start_command(arguments.name, arguments.command)
 
@@ -55,6 +56,8 @@ def _start_training(arguments: Namespace) -> Run:
     overrides = [*arguments.set, *_gpu_override(arguments.gpus)]
     config = None if arguments.config is None else Path(arguments.config)
     resolved = resolve(config, profile=arguments.profile, overrides=overrides)
+    if arguments.gpus is not None and resolved.run.command:
+        raise WrongRequestError(NOT_FOR_PROGRAMS, "set CUDA_VISIBLE_DEVICES in run.environment")
     _say_what_is_noteworthy(resolved.findings)
     return start_run(resolved, arguments.name)
 
