@@ -10,7 +10,7 @@ from fttui_engine.runs.files import SCHEMA, write_json
 from fttui_engine.runs.identity import identify_self, identity_to_json
 from fttui_engine.runs.journal import ExitVerdict, Journal
 from fttui_engine.runs.metrics import MetricsWriter
-from fttui_engine.runs.run import Plan, Run, claim_run_folder, new_run_folder
+from fttui_engine.runs.run import Plan, Run, claim_run_folder, hidden_run_folder, new_run_folder
 from fttui_engine.runs.states import State
 
 SIZES = ((80, 24), (120, 40), (200, 50))
@@ -42,7 +42,7 @@ class RunMaker:
         stop_deadline: float | None = None,
         log: str = "",
     ) -> Run:
-        draft = Run(new_run_folder(self.home))
+        draft = new_run_folder(hidden_run_folder(self.home))
         draft.attempt(1).create(Request(SCRATCH))
 
         def finish(run: Run) -> None:

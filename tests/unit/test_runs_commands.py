@@ -16,13 +16,13 @@ from fttui_engine.runs.commands import (
     withdraw_command,
 )
 from fttui_engine.runs.home import ensure_home
-from fttui_engine.runs.run import Run, new_run_folder
+from fttui_engine.runs.run import Run, hidden_run_folder, new_run_folder
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     ensure_home(tmp_path)
-    return Run(new_run_folder(tmp_path))
+    return new_run_folder(hidden_run_folder(tmp_path))
 
 
 def test_wishes_are_taken_in_the_order_of_arrival(run: Run) -> None:

@@ -21,6 +21,7 @@ from fttui_engine.runs.run import (
     delete_run_folder,
     delete_stale_folders,
     find_run,
+    hidden_run_folder,
     new_run_folder,
 )
 
@@ -35,7 +36,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def create(home: Path, name: str) -> Run:
-    draft = Run(new_run_folder(home))
+    draft = new_run_folder(hidden_run_folder(home))
     return claim_run_folder(name, draft.path, lambda run: draft.write_plan(PLAN._replace(name=name)), home)
 
 
@@ -99,7 +100,7 @@ def test_nearest_run_is_named(home: Path) -> None:
 
 
 def test_half_made_and_foreign_folders_are_no_runs(home: Path) -> None:
-    new_run_folder(home)
+    new_run_folder(hidden_run_folder(home))
     (home / "runs" / "no-plan").mkdir()
     (home / "runs" / "file").write_text("")
     (home / "runs" / "white space").mkdir()
@@ -115,7 +116,7 @@ def test_deleted_run_is_gone(home: Path) -> None:
 
 def test_only_old_litter_is_cleared_away(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = create(home, "demo")
-    young = new_run_folder(home)
+    young = new_run_folder(hidden_run_folder(home)).path
     (home / "runs" / ".deleted-x").mkdir()
     delete_stale_folders(home)
     assert young.exists()
@@ -128,10 +129,10 @@ def test_only_old_litter_is_cleared_away(home: Path, monkeypatch: pytest.MonkeyP
 CLAIM = """
 import sys
 from pathlib import Path
-from fttui_engine.runs.run import Plan, Run, claim_run_folder, new_run_folder
+from fttui_engine.runs.run import Plan, Run, claim_run_folder, hidden_run_folder, new_run_folder
 home = Path(sys.argv[1])
 for _ in range(40):
-    draft = Run(new_run_folder(home))
+    draft = new_run_folder(hidden_run_folder(home))
     plan = Plan("demo", "command", [draft.path.name], {}, "/", "", None, 60.0)
     print(claim_run_folder("demo", draft.path, lambda run: draft.write_plan(plan), home).id, draft.path.name)
 """

@@ -18,7 +18,7 @@ from fttui_engine.runs.identity import identify_self, identity_to_json
 from fttui_engine.runs.journal import ExitVerdict, Journal, read_state
 from fttui_engine.runs.lock import charge_lock
 from fttui_engine.runs.metrics import read_metrics
-from fttui_engine.runs.run import Plan, Run, new_run_folder
+from fttui_engine.runs.run import Plan, Run, hidden_run_folder, new_run_folder
 from fttui_engine.runs.states import LIVE, State, can_follow
 from fttui_engine.runs.summary import summarize
 
@@ -28,7 +28,7 @@ VERDICT = ExitVerdict("signal", None, 9, "Killed by SIGKILL.", "resume it")
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     ensure_home(tmp_path)
-    run = Run(new_run_folder(tmp_path))
+    run = new_run_folder(hidden_run_folder(tmp_path))
     run.write_plan(Plan("demo", "train", ["true"], {"A": "b"}, "/", str(run.checkpoints_dir), [0], 60.0))
     return run
 

@@ -12,14 +12,14 @@ from fttui_engine.runs.files import write_json
 from fttui_engine.runs.home import ensure_home
 from fttui_engine.runs.identity import identify_self, identity_to_json
 from fttui_engine.runs.journal import Journal
-from fttui_engine.runs.run import Plan, Run, claim_run_folder, new_run_folder
+from fttui_engine.runs.run import Plan, Run, claim_run_folder, hidden_run_folder, new_run_folder
 from fttui_engine.runs.states import State
 from fttui_engine.supervise.output import OWNER, claim_output, reclaim_output, release_output
 
 
 def make_run(home: Path, output_dir: Path, state: State) -> Run:
     ensure_home(home)
-    draft = Run(new_run_folder(home))
+    draft = new_run_folder(hidden_run_folder(home))
     plan = Plan("demo", "train", ["true"], {}, "/", str(output_dir), None, 60.0)
     run = claim_run_folder("demo", draft.path, lambda run: draft.write_plan(plan), home)
     journal = Journal(run)

@@ -188,13 +188,17 @@ def claim_run_folder(
     raise WrongRequestError(f"there are too many runs named {name!r}", "remove some with: fttui rm RUN")
 
 
-def new_run_folder(home: Path | None = None) -> Path:
-    """Return a fresh hidden folder in which a run can be prepared; no reader takes it for a run."""
-    folder = runs_folder(home) / f".new-{os.getpid()}-{os.urandom(4).hex()}"
+def hidden_run_folder(home: Path | None = None) -> Path:
+    """Return where a run can be prepared: a new name that no reader takes for a run; nothing is created yet."""
+    return runs_folder(home) / f".new-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def new_run_folder(folder: Path) -> Run:
+    """Create the folders of a run and return it."""
     folder.mkdir(mode=PRIVATE_FOLDER)
     for part in ("attempts", "commands", "commands/new", "commands/done"):
         (folder / part).mkdir(mode=PRIVATE_FOLDER)
-    return folder
+    return Run(folder)
 
 
 def delete_run_folder(run: Run) -> None:

@@ -11,7 +11,14 @@ from fttui_engine.runs.attempt import SCRATCH, Launch, Request
 from fttui_engine.runs.home import ensure_home
 from fttui_engine.runs.journal import Journal
 from fttui_engine.runs.lock import charge_lock
-from fttui_engine.runs.run import Plan, Run, claim_run_folder, delete_run_folder, new_run_folder
+from fttui_engine.runs.run import (
+    Plan,
+    Run,
+    claim_run_folder,
+    delete_run_folder,
+    hidden_run_folder,
+    new_run_folder,
+)
 from fttui_engine.runs.states import State
 from fttui_engine.supervise.output import claim_output
 from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
@@ -27,8 +34,9 @@ def start_plan(
     held until a keeper is in charge; nothing is left behind where it cannot start.
     """
     ensure_home(home)
-    draft = run = Run(new_run_folder(home))
+    draft = run = Run(hidden_run_folder(home))
     try:
+        new_run_folder(draft.path)
         draft.attempt(1).create(Request(SCRATCH))
 
         def finish(run: Run) -> None:
