@@ -44,6 +44,8 @@ class Gpu(NamedTuple):
     compute_capability: Capability | None
     processes: tuple[GpuProcess, ...]
     errors: dict[str, str]
+    # Less than total minus used: the driver keeps 70 to 600 MB for itself.
+    memory_free_bytes: int | None = None
 
 
 class GpuReport(NamedTuple):
@@ -161,6 +163,7 @@ def _read_gpu(nvml: Any, index: int) -> Gpu:
         compute_capability=facts.compute_capability,
         processes=_read_processes(nvml, handle, errors),
         errors=errors,
+        memory_free_bytes=None if memory is None else memory.free,
     )
 
 

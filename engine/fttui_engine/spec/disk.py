@@ -1,0 +1,40 @@
+"""What a run's checkpoints and its result take on disk."""
+
+import math
+from typing import Any
+
+from fttui_engine.spec.memory import optimizer_bytes
+from fttui_engine.spec.workload import Workload
+
+# Tokenizer, trainer state and random states beside the weights; a tokenizer of 150,000 words has 15 MB.
+SMALL_FILES_BYTES = 20_000_000
+# Older ones are removed after the new one is whole, and two are always kept.
+LEAST_KEPT = 2
+
+
+def checkpoint_bytes(work: Workload) -> int:
+    """One checkpoint: what is trained, and the optimizer's states of it."""
+    return work.trained_bytes + optimizer_bytes(work) + SMALL_FILES_BYTES
+
+
+def disk_bytes(work: Workload, values: dict[str, Any]) -> int | None:
+    """All that lies on the disk at the worst moment; None where only the data decide how many checkpoints there are."""
+    result = work.trained_bytes + SMALL_FILES_BYTES
+    written, limit = _written(values), values.get("save_total_limit")
+    kept = None if limit is None else max(limit, LEAST_KEPT) + 1
+    counts = [count for count in (written, kept) if count is not None]
+    return result + min(counts) * checkpoint_bytes(work) if counts else None
+
+
+def _written(values: dict[str, Any]) -> int | None:
+    """How many checkpoints a run writes that nobody stops; None where that depends on the data."""
+    strategy: str = values["save_strategy"]
+    steps: int = values["max_steps"]
+    every: float = values["save_steps"]
+    if strategy == "no":
+        return 0
+    if strategy == "steps" and every < 1:
+        return math.ceil(1 / every)
+    if strategy == "steps" and steps > 0:
+        return math.ceil(steps / every)
+    return math.ceil(float(values["num_train_epochs"])) if strategy == "epoch" and steps < 0 else None

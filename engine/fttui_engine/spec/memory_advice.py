@@ -1,0 +1,200 @@
+"""What to change so that a run fits: the change that costs the user least comes first."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from fttui_engine.spec.keys import KEYS
+from fttui_engine.spec.memory import KNOWN_ERROR, Prediction, predict
+from fttui_engine.spec.model_shape import ModelShape, UnknownShapeError
+from fttui_engine.spec.workload import read_workload
+
+Values = dict[str, Any]
+# Shorter examples than this hold no conversation.
+LEAST_CUTOFF_LEN = 256
+# A change that saves less than this is not worth a line.
+LEAST_SAVING = 0.01
+EIGHT_BIT_OPTIMIZER = "adamw_8bit"
+
+
+class Advice(NamedTuple):
+    """A change of the configuration, what it leads to, and what it costs."""
+
+    changes: Values
+    cost: str
+    predicted_bytes: int
+    fits: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The advice as ``fttui check --json`` prints it."""
+        return self._asdict()
+
+
+class Device(NamedTuple):
+    """Where the run is going to be: what decides which changes are possible."""
+
+    free_bytes: int
+    on_cpu: bool
+    processes: int
+    compute_capability: tuple[int, int] | None
+
+
+Step = Callable[[Values, Prediction, Device], Iterator[tuple[Values, str]]]
+
+
+def advise(shape: ModelShape, values: Values, device: Device) -> list[Advice]:
+    """What to change so that the run fits, best first; nothing when it fits or when no change helps.
+
+    Changes that suffice by themselves come first. If there are none, the first advice is the shortest row of changes
+    that suffices together, and single changes follow by what they save.
+    """
+    before = _predict(shape, values, device)
+    if before.predicted_bytes <= device.free_bytes:
+        return []
+    singles = [advice for step in STEPS if (advice := _best(shape, values, before, device, step))]
+    enough = [advice for advice in singles if advice.fits]
+    if enough:
+        return enough
+    together = _together(shape, values, device)
+    return [*([together] if together else []), *sorted(singles, key=lambda advice: advice.predicted_bytes)]
+
+
+def _predict(shape: ModelShape, values: Values, device: Device) -> Prediction:
+    work = read_workload(values, shape, on_cpu=device.on_cpu, processes=device.processes)
+    return predict(shape, work)
+
+
+def _best(shape: ModelShape, values: Values, before: Prediction, device: Device, step: Step) -> Advice | None:
+    """The mildest form of one kind of change that suffices with room to spare, or its strongest form."""
+    best: Advice | None = None
+    for changes, cost in step(values, before, device):
+        try:
+            after = _predict(shape, values | changes, device).predicted_bytes
+        except UnknownShapeError:
+            continue
+        best = Advice(changes, cost, after, after <= device.free_bytes)
+        if after * (1 + KNOWN_ERROR) <= device.free_bytes:
+            break
+    if best is None or best.predicted_bytes > (1 - LEAST_SAVING) * before.predicted_bytes:
+        return None
+    return best
+
+
+def _together(shape: ModelShape, values: Values, device: Device) -> Advice | None:
+    """Changes one after the other, the mildest first, until the run fits; None when even all do not suffice."""
+    taken: dict[Step, Advice] = {}
+    while True:
+        changed = values | _changes(taken.values())
+        before = _predict(shape, changed, device)
+        # One change can make others worth while: a small batch saves nothing where the optimizer is the peak.
+        found = (
+            (step, advice)
+            for step in STEPS
+            if step not in taken and (advice := _best(shape, changed, before, device, step))
+        )
+        step, advice = next(found, (None, None))
+        if step is None or advice is None:
+            return None
+        taken[step] = advice
+        if advice.fits:
+            return _without_needless(shape, values, device, list(taken.values()))
+
+
+def _without_needless(shape: ModelShape, values: Values, device: Device, taken: list[Advice]) -> Advice:
+    """One advice from several, without those that a later one made needless."""
+    for advice in list(taken):
+        others = [other for other in taken if other is not advice]
+        if others and _predict(shape, values | _changes(others), device).predicted_bytes <= device.free_bytes:
+            taken = others
+    changes = _changes(taken)
+    cost = "; ".join(dict.fromkeys(advice.cost for advice in taken))
+    return Advice(changes, cost, _predict(shape, values | changes, device).predicted_bytes, True)
+
+
+def _changes(taken: Iterable[Advice]) -> Values:
+    return {key: value for advice in taken for key, value in advice.changes.items()}
+
+
+def _smaller_evaluation(values: Values, before: Prediction, _: Device) -> Iterator[tuple[Values, str]]:
+    size = values["per_device_eval_batch_size"]
+    while before.moment == "evaluation" and size > 1:
+        size //= 2
+        yield {"per_device_eval_batch_size": size}, "evaluation takes a little longer"
+
+
+def _sixteen_bits(values: Values, _: Prediction, device: Device) -> Iterator[tuple[Values, str]]:
+    if values["bf16"] or values["fp16"] or values["pure_bf16"] or device.on_cpu:
+        return
+    capability = device.compute_capability or (0, 0)
+    # 6.0 (P100) and 7.x compute in float16; on 6.1 it is slower than float32.
+    if capability >= (8, 0):
+        yield {"bf16": True}, "faster as well; the usual precision on this GPU"
+    elif capability >= (7, 0) or capability == (6, 0):
+        yield {"fp16": True}, "faster as well; the usual precision on this GPU"
+
+
+def _checkpointing(values: Values, _: Prediction, __: Device) -> Iterator[tuple[Values, str]]:
+    if not values["gradient_checkpointing"]:
+        yield {"gradient_checkpointing": True}, "the same result, 20 to 27 % slower"
+
+
+def _smaller_batch(values: Values, _: Prediction, __: Device) -> Iterator[tuple[Values, str]]:
+    size, accumulated = values["per_device_train_batch_size"], values["gradient_accumulation_steps"]
+    while size > 1 and size % 2 == 0:
+        size, accumulated = size // 2, accumulated * 2
+        changes = {"per_device_train_batch_size": size, "gradient_accumulation_steps": accumulated}
+        yield changes, "the same examples in each update, somewhat slower"
+    if size > 1:
+        changes = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": accumulated * size}
+        yield changes, "the same examples in each update, somewhat slower"
+
+
+def _smaller_optimizer(values: Values, _: Prediction, __: Device) -> Iterator[tuple[Values, str]]:
+    if values["optim"].startswith("adamw_torch") or values["optim"] == "paged_adamw_32bit":
+        yield {"optim": EIGHT_BIT_OPTIMIZER}, "nearly the same result; needs bitsandbytes"
+
+
+def _adapter(values: Values, _: Prediction, __: Device) -> Iterator[tuple[Values, str]]:
+    if values["finetuning_type"] == "full":
+        yield (
+            {"finetuning_type": "lora"},
+            "trains an adapter and not all weights; learning_rate about 10 times higher",
+        )
+
+
+def _four_bits(values: Values, _: Prediction, device: Device) -> Iterator[tuple[Values, str]]:
+    if values["finetuning_type"] != "lora" or values.get("quantization_bit") == 4:
+        return
+    if device.compute_capability is not None and device.compute_capability < (6, 0):
+        return
+    later = "" if "quantization_bit" in KEYS else "needs a later release of fttui; "
+    yield {"quantization_bit": 4}, later + "20 to 40 % slower, a slightly worse model"
+
+
+def _fewer_modules(values: Values, _: Prediction, __: Device) -> Iterator[tuple[Values, str]]:
+    if values["finetuning_type"] != "lora":
+        return
+    if values.get("additional_target"):
+        yield {"additional_target": None}, "trains the adapter only"
+    if values["lora_target"] == ["all"]:
+        yield {"lora_target": ["q_proj", "v_proj"], "additional_target": None}, "an adapter that learns less"
+
+
+def _shorter_examples(values: Values, _: Prediction, __: Device) -> Iterator[tuple[Values, str]]:
+    length = values["cutoff_len"]
+    while length // 2 >= LEAST_CUTOFF_LEN:
+        length //= 2
+        yield {"cutoff_len": length}, f"longer examples are cut after {length} tokens"
+
+
+# From what changes nothing about the result to what changes it most.
+STEPS: tuple[Step, ...] = (
+    _smaller_evaluation,
+    _sixteen_bits,
+    _smaller_batch,
+    _checkpointing,
+    _smaller_optimizer,
+    _adapter,
+    _four_bits,
+    _shorter_examples,
+    _fewer_modules,
+)

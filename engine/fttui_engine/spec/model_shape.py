@@ -1,0 +1,243 @@
+"""What a model's ``config.json`` says about its layers: their sizes, and how many weights there are to hold and to train.
+
+Only architectures are known whose counts are compared with the real ones in the tests; of others nothing is said.
+"""
+
+from typing import Any, NamedTuple
+
+# The dense models whose decoder layers are built like Llama's, by their model_type.
+KNOWN_TYPES = (
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "phi3",
+    "smollm3",
+    "granite",
+)
+# Where config.json is silent, transformers takes these.
+_TIED_BY_DEFAULT = frozenset({"gemma", "gemma2", "gemma3_text", "smollm3"})
+_HEAD_DIM_BY_DEFAULT = {"qwen3": 128, "gemma": 256, "gemma2": 256, "gemma3_text": 256}
+_NORMS_OF_HEADS = frozenset({"qwen3", "gemma3_text"})
+_FOUR_NORMS = frozenset({"gemma2", "gemma3_text"})
+# Models of which a bias on all four attention matrices can be asked for in config.json.
+_BIAS_BY_CHOICE = frozenset({"llama", "qwen3", "gemma", "gemma2", "gemma3_text", "smollm3", "granite"})
+_MLP_BIAS_BY_CHOICE = frozenset({"llama", "smollm3", "granite"})
+
+
+class UnknownShapeError(Exception):
+    """The sizes of a model cannot be told; the text is a sentence for the user."""
+
+
+class Linear(NamedTuple):
+    """One matrix of a layer; linears with the same ``source`` read the same input."""
+
+    name: str
+    inputs: int
+    outputs: int
+    has_bias: bool
+    source: str
+
+    @property
+    def weights(self) -> int:
+        """The number of its weights, without the bias."""
+        return self.inputs * self.outputs
+
+
+class ModelShape(NamedTuple):
+    """The sizes of a decoder-only model."""
+
+    model_type: str
+    vocabulary: int
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    key_heads: int
+    head_dim: int
+    tied: bool
+    attention_dropout: float
+    caps_logits: bool
+    linears: tuple[Linear, ...]
+
+    @property
+    def query_width(self) -> int:
+        """The width of all query heads together."""
+        return self.heads * self.head_dim
+
+    @property
+    def key_width(self) -> int:
+        """The width of all key heads together, which is that of the values too."""
+        return self.key_heads * self.head_dim
+
+    @property
+    def norms_per_layer(self) -> int:
+        """How often a layer normalises the hidden states."""
+        return 4 if self.model_type in _FOUR_NORMS else 2
+
+    @property
+    def caps_scores(self) -> bool:
+        """Whether attention caps its scores, for which transformers has no kernel but FlashAttention."""
+        return self.model_type == "gemma2"
+
+    @property
+    def has_head_norms(self) -> bool:
+        """Whether queries and keys are normalised head by head."""
+        return self.model_type in _NORMS_OF_HEADS
+
+    @property
+    def embedding_weights(self) -> int:
+        """The weights at the ends of the vocabulary: two matrices, or one where they are tied."""
+        return self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    @property
+    def linear_weights(self) -> int:
+        """The weights of all matrices in the layers: what quantization packs."""
+        return self.layers * sum(linear.weights for linear in self.linears)
+
+    @property
+    def small_weights(self) -> int:
+        """Norms and biases."""
+        biases = sum(linear.outputs for linear in self.linears if linear.has_bias)
+        norms = self.norms_per_layer * self.hidden + (2 * self.head_dim if self.has_head_norms else 0)
+        return self.layers * (norms + biases) + self.hidden
+
+    @property
+    def total_weights(self) -> int:
+        """All weights, tied ones once."""
+        return self.embedding_weights + self.linear_weights + self.small_weights
+
+
+class Trained(NamedTuple):
+    """What an adapter trains."""
+
+    adapter_weights: int
+    # Copies of whole modules (additional_target).
+    module_weights: int
+    # Of these, the embeddings, which 8-bit optimizers leave at 32 bits.
+    embedding_weights: int
+    # Names of the linears of a layer that have an adapter.
+    targets: frozenset[str]
+
+
+def read_shape(config: dict[str, Any]) -> ModelShape:
+    """The sizes behind the content of ``config.json``; raises UnknownShapeError where they are not certain."""
+    model_type = config.get("model_type")
+    if model_type not in KNOWN_TYPES:
+        raise UnknownShapeError(
+            f"Memory is not predicted for models of type {model_type!s:.40}; known are {', '.join(KNOWN_TYPES)}."
+        )
+    if config.get("quantization_config"):
+        raise UnknownShapeError("Memory is not predicted for a model that is stored quantized.")
+    hidden = _size(config, "hidden_size")
+    heads = _size(config, "num_attention_heads")
+    # Only these two take it from num_attention_heads where it is missing; others have fixed numbers of their own.
+    key_heads = (
+        heads
+        if config.get("num_key_value_heads") is None and model_type in ("llama", "phi3")
+        else _size(config, "num_key_value_heads")
+    )
+    head_dim = (
+        _HEAD_DIM_BY_DEFAULT.get(model_type, hidden // heads)
+        if config.get("head_dim") is None
+        else _size(config, "head_dim")
+    )
+    shape = ModelShape(
+        model_type=model_type,
+        vocabulary=_size(config, "vocab_size"),
+        hidden=hidden,
+        intermediate=_size(config, "intermediate_size"),
+        layers=_size(config, "num_hidden_layers"),
+        heads=heads,
+        key_heads=key_heads,
+        head_dim=head_dim,
+        tied=bool(config.get("tie_word_embeddings", model_type in _TIED_BY_DEFAULT)),
+        attention_dropout=float(config.get("attention_dropout") or 0.0),
+        caps_logits=bool(config.get("final_logit_softcapping")),
+        linears=(),
+    )
+    return shape._replace(linears=_linears(shape, config))
+
+
+def trained_weights(
+    shape: ModelShape, rank: int, targets: "tuple[str, ...]", modules: "tuple[str, ...]"
+) -> Trained:
+    """What LoRA of this rank trains; raises UnknownShapeError for targets that the model does not have."""
+    adapted: dict[str, int] = {}
+    for full_name, inputs, outputs in _places(shape):
+        is_layer = full_name.startswith("model.layers.")
+        short = full_name.split(".", 3)[3] if is_layer else full_name
+        if is_layer if targets == ("all",) else _is_meant(full_name, targets):
+            adapted[short] = adapted.get(short, 0) + rank * (inputs + outputs)
+    if not adapted:
+        raise UnknownShapeError(f"lora_target: {', '.join(targets)} is none of this model's layers.")
+    others = sum(
+        inputs * outputs
+        for name, inputs, outputs in _places(shape)
+        if name.startswith("model.layers.") and _is_meant(name, modules)
+    )
+    if unknown := [
+        module for module in modules if not any(_is_meant(n, (module,)) for n, _, _ in _places(shape))
+    ]:
+        raise UnknownShapeError(f"additional_target: {unknown[0]} is none of the layers whose size is known.")
+    ends = shape.vocabulary * shape.hidden
+    # Where the ends are tied, one copy serves both.
+    chosen = sum(_is_meant(name, modules) for name in ("model.embed_tokens", "lm_head"))
+    copied = min(chosen, 1 if shape.tied else 2) * ends
+    has_embeddings = _is_meant("model.embed_tokens", modules) or (shape.tied and chosen > 0)
+    return Trained(
+        sum(adapted.values()),
+        copied + others,
+        ends if has_embeddings else 0,
+        frozenset(linear.name for linear in shape.linears) & adapted.keys(),
+    )
+
+
+def _places(shape: ModelShape) -> list[tuple[str, int, int]]:
+    """Every module that can have an adapter: full name, inputs, outputs."""
+    places = [
+        (f"model.layers.{layer}.{linear.name}", linear.inputs, linear.outputs)
+        for layer in range(shape.layers)
+        for linear in shape.linears
+    ]
+    ends = (shape.vocabulary, shape.hidden)
+    return [*places, ("model.embed_tokens", *ends), ("lm_head", *ends)]
+
+
+def _is_meant(full_name: str, targets: "tuple[str, ...]") -> bool:
+    """Whether peft takes ``full_name`` for one of the targets: equal, or its last parts are."""
+    return any(full_name == target or full_name.endswith("." + target) for target in targets)
+
+
+def _size(config: dict[str, Any], key: str) -> int:
+    value = config.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 10**9:
+        raise UnknownShapeError(f"The model's config.json has no usable {key}.")
+    return value
+
+
+def _linears(shape: ModelShape, config: dict[str, Any]) -> tuple[Linear, ...]:
+    hidden, wide = shape.hidden, shape.intermediate
+    query, key = shape.query_width, shape.key_width
+    if shape.model_type == "phi3":
+        return (
+            Linear("self_attn.qkv_proj", hidden, query + 2 * key, False, "attention"),
+            Linear("self_attn.o_proj", query, hidden, False, "heads"),
+            Linear("mlp.gate_up_proj", hidden, 2 * wide, False, "mlp"),
+            Linear("mlp.down_proj", wide, hidden, False, "product"),
+        )
+    chosen = shape.model_type in _BIAS_BY_CHOICE and bool(config.get("attention_bias"))
+    bias = chosen or shape.model_type == "qwen2"
+    mlp_bias = shape.model_type in _MLP_BIAS_BY_CHOICE and bool(config.get("mlp_bias"))
+    return (
+        Linear("self_attn.q_proj", hidden, query, bias, "attention"),
+        Linear("self_attn.k_proj", hidden, key, bias, "attention"),
+        Linear("self_attn.v_proj", hidden, key, bias, "attention"),
+        Linear("self_attn.o_proj", query, hidden, chosen, "heads"),
+        Linear("mlp.gate_proj", hidden, wide, mlp_bias, "mlp"),
+        Linear("mlp.up_proj", hidden, wide, mlp_bias, "mlp"),
+        Linear("mlp.down_proj", wide, hidden, mlp_bias, "product"),
+    )

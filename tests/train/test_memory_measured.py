@@ -1,0 +1,143 @@
+"""The tensors that real training keeps, counted operation by operation, against the prediction."""
+
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from fttui_engine.spec.keys import KEYS
+from fttui_engine.spec.memory import predict
+from fttui_engine.spec.model_shape import read_shape
+from fttui_engine.spec.workload import read_workload
+
+VOCABULARY = 4000
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 32,
+    "pad_token_id": 0,
+    "tie_word_embeddings": False,
+}
+NOT_TENSORS = ("libraries", "slack")
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of all tensors that are alive, and the most there ever were."""
+
+    def __init__(self, weights: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.peak = self.now = 0
+        self._sizes: dict[int, int] = {}
+        for weight in weights:
+            self._add(weight)
+
+    def _add(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self._sizes:
+            self._sizes[key] = storage.nbytes()
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._remove, key)
+
+    def _remove(self, key: int) -> None:
+        self.now -= self._sizes.pop(key, 0)
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self._add(leaf)
+        return result
+
+
+KEPT: dict[str, Any] = {"gradient_checkpointing": False}
+FULL: dict[str, Any] = {"finetuning_type": "full"}
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("llama", {"bf16": True}),
+    ("llama", {"bf16": True} | KEPT),
+    ("llama", {}),
+    ("llama", KEPT),
+    ("llama", {"bf16": True} | FULL),
+    ("llama", {"bf16": True} | FULL | KEPT),
+    ("llama", FULL),
+    ("llama", {"pure_bf16": True} | FULL | KEPT),
+    ("llama", {"pure_bf16": True} | KEPT),
+    ("llama", {"bf16": True, "lora_dropout": 0.1} | KEPT),
+    ("llama", {"bf16": True, "flash_attn": "disabled"} | KEPT),
+    ("llama", {"bf16": True, "per_device_train_batch_size": 4, "cutoff_len": 256} | KEPT),
+    ("mistral", {"bf16": True, "lora_target": ["q_proj", "v_proj"]} | KEPT),
+    ("qwen3", {"bf16": True} | KEPT),
+    ("phi3", {"bf16": True} | KEPT),
+    ("gemma2", {"bf16": True} | KEPT),
+]
+
+
+@pytest.mark.parametrize(("model_type", "values"), CASES, ids=lambda case: str(case).replace(" ", ""))
+def test_the_peak_of_real_training_is_predicted_within_4_percent(
+    model_type: str, values: dict[str, Any]
+) -> None:
+    defaults = {name: key.default for name, key in KEYS.items()}
+    fixed = {"per_device_train_batch_size": 1, "cutoff_len": 512, "optim": "adamw_torch_fused", "run": {}}
+    settings = defaults | fixed | values
+    config = AutoConfig.for_model(model_type, **SIZES)
+    shape = read_shape(config.to_dict())
+    prediction = predict(shape, read_workload(settings, shape, on_cpu=True, processes=1))
+    predicted = sum(size for name, size in prediction.terms.items() if name not in NOT_TENSORS)
+    assert predicted == pytest.approx(measured_peak(config, settings), rel=0.04)
+
+
+def measured_peak(config: Any, values: dict[str, Any]) -> int:
+    """Train two steps as the worker does; the second one has the optimizer's states too."""
+    model = made(config, values)
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(trained, fused=True)
+    batch, length = values["per_device_train_batch_size"], values["cutoff_len"]
+    ids = torch.randint(1, VOCABULARY, (batch, length))
+    mask = torch.ones_like(ids)
+    if batch > 1:
+        # One short example; without padding there would be no mask.
+        mask[0, length // 2 :] = 0
+    is_mixed = values["bf16"] and not values["pure_bf16"]
+    with LiveBytes(list(model.parameters())) as live:
+        for _ in range(2):
+            with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
+                loss = model(input_ids=ids, attention_mask=mask, labels=ids).loss
+            loss.backward()
+            del loss
+            optimizer.step()
+            optimizer.zero_grad()
+    return live.peak
+
+
+def made(config: Any, values: dict[str, Any]) -> Any:
+    is_full = values["finetuning_type"] == "full"
+    half = values["pure_bf16"] or (values["bf16"] and not is_full)
+    has_kernel = values["flash_attn"] == "auto" and config.model_type != "gemma2"
+    model: Any = AutoModelForCausalLM.from_config(
+        config,
+        dtype=torch.bfloat16 if half else torch.float32,
+        attn_implementation="sdpa" if has_kernel else "eager",
+    )
+    model.config.use_cache = False
+    if not is_full:
+        targets = values["lora_target"]
+        lora = LoraConfig(
+            task_type=TaskType.CAUSAL_LM,
+            r=values["lora_rank"],
+            lora_dropout=values["lora_dropout"],
+            target_modules="all-linear" if targets == ["all"] else targets,
+        )
+        model = get_peft_model(model, lora, autocast_adapter_dtype=not values["pure_bf16"])
+    if values["gradient_checkpointing"]:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model.train()
