@@ -109,7 +109,16 @@ def test_trained_weights_stay_in_float32_unless_asked_otherwise(tiny_model, valu
 
 
 def test_an_adapter_that_does_not_fit_names_the_keys(tiny_model):
-    settings = config(tiny_model, lora_target=("c_attn",))
-    with pytest.raises(ModelError, match="the adapter does not fit the model") as error:
+    for targets in (("c_attn",), ("q_proj", "c_attn")):
+        settings = config(tiny_model, lora_target=targets)
+        with pytest.raises(ModelError, match="does not fit the model: lora_target names 'c_attn'") as error:
+            add_adapter(load_model(settings, find_model(settings)), settings)
+        assert "lora_target" in error.value.hint
+        assert "q_proj" in error.value.hint
+
+
+def test_an_additional_target_that_no_layer_is_called_is_named(tiny_model):
+    settings = config(tiny_model, additional_target=("embed_token",))
+    with pytest.raises(ModelError, match="additional_target names 'embed_token'") as error:
         add_adapter(load_model(settings, find_model(settings)), settings)
-    assert "lora_target" in error.value.hint
+    assert "embed_tokens" in error.value.hint

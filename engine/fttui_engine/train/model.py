@@ -1,7 +1,7 @@
 """The tokenizer, the base model and the adapter, from a folder, a GGUF file, a hub name or the embedded demo."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,11 +148,25 @@ def weights_dtype(config: TrainingConfig) -> Any:
     return torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
 
 
+def _refuse_unknown_layers(model: Any, key: str, names: Iterable[str]) -> None:
+    """Raise ModelError for a name that no layer has; peft only minds when none of them fits."""
+    paths = [path for path, _ in model.named_modules()]
+    for name in names:
+        if not any(path == name or path.endswith(f".{name}") for path in paths):
+            layers = sorted({path.rpartition(".")[2] for path in paths if not path[-1:].isdigit()} - {""})
+            raise ModelError(
+                f"the adapter does not fit the model: {key} names {name!r}, which no layer is called",
+                f"correct {key}; the layers are {', '.join(layers[:40])}",
+            )
+
+
 def add_adapter(model: Any, config: TrainingConfig) -> Any:
     """Return the model with its weights frozen and a new LoRA adapter; adapter weights are in float32."""
     from peft import LoraConfig, TaskType, get_peft_model
 
     targets = list(config.lora_target)
+    _refuse_unknown_layers(model, "lora_target", [name for name in targets if name != "all"])
+    _refuse_unknown_layers(model, "additional_target", config.additional_target or ())
     lora = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=config.lora_rank,
