@@ -96,6 +96,8 @@ def test_a_base_model_without_template_gets_chatml_with_a_warning(tmp_path, tiny
         ({"bf16": True}, "bfloat16", "float32"),
         ({"fp16": True}, "float16", "float32"),
         ({"pure_bf16": True}, "bfloat16", "bfloat16"),
+        ({"bf16": True, "additional_target": ("embed_tokens", "lm_head")}, "bfloat16", "float32"),
+        ({"fp16": True, "additional_target": ("embed_tokens",)}, "float16", "float32"),
         ({"finetuning_type": "full", "bf16": True}, "float32", None),
     ],
 )

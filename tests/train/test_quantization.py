@@ -60,6 +60,15 @@ def test_the_log_counts_weights_and_not_bytes(tiny_model):
         assert packed_layers(model)
 
 
+def test_the_vocabulary_can_be_trained_beside_packed_layers(tiny_model):
+    model = packed_model(
+        tiny_model, quantization_bit=4, fp16=True, additional_target=("embed_tokens", "lm_head")
+    )
+    trained = {name: weight.dtype for name, weight in model.named_parameters() if weight.requires_grad}
+    assert any("embed_tokens" in name for name in trained)
+    assert set(trained.values()) == {torch.float32}
+
+
 @pytest.mark.parametrize("bits", [4, 8])
 def test_an_evaluation_leaves_the_packed_weights_as_they_were(tiny_model, bits):
     """On a CPU with AVX512-BF16 bitsandbytes would repack them, without a gradient; elsewhere nothing happens."""

@@ -1,12 +1,14 @@
 """A run that was stopped or killed and resumed is the straight run, bit by bit, in every number that it reports."""
 
 import hashlib
+import json
 import signal
 from pathlib import Path
 
 import pytest
 
 from fttui_engine.train.checkpoints import read_resume_point
+from fttui_engine.train.demo import demo_instructions_path
 
 COMMON = {
     "max_steps": 40,
@@ -91,7 +93,41 @@ def test_stop_and_kill_then_resume_equal_a_straight_run(worker, kind, weights_fi
     assert weights(broken, weights_file) == weights(straight, weights_file)
     assert {point["attempt"] for point in broken.metrics()} >= {1, 3}
     bits = kind.get("quantization_bit")
-    assert (f"({bits} bit)" in straight_attempt.log_path.read_text()) is bool(bits)
+    log = straight_attempt.log_path.read_text()
+    assert (f"({bits} bit)" in log) is bool(bits)
+    assert "kernels" not in log
+    assert "MatMul8bitLt" not in log
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights_file"),
+    [
+        ({"finetuning_type": "full"}, "model.safetensors"),
+        ({"lora_dropout": 0.1, "packing": False}, "adapter_model.safetensors"),
+        ({"lora_dropout": 0.1, "quantization_bit": 4}, "adapter_model.safetensors"),
+        ({"lora_dropout": 0.1, "quantization_bit": 8}, "adapter_model.safetensors"),
+        ({"finetuning_type": "freeze", "freeze_trainable_layers": -1}, "model.safetensors"),
+    ],
+    ids=["full", "lora", "qlora-nf4", "qlora-int8", "freeze"],
+)
+def test_pretraining_that_was_killed_and_resumed_equals_a_straight_run(worker, tmp_path, kind, weights_file):
+    texts = tmp_path / "texts.jsonl"
+    examples = [json.loads(line) for line in demo_instructions_path().read_text().splitlines()]
+    texts.write_text("".join(json.dumps({"text": each["output"]}) + "\n" for each in examples))
+    values = COMMON | {"stage": "pt", "dataset": [str(texts)], "cutoff_len": 48, "max_steps": 24} | kind
+    straight, broken = worker("straight", **values), worker("broken", **values)
+    straight_attempt, _ = straight.start(), broken.start()
+    broken.reach(15)
+    broken.kill(signal.SIGKILL)
+    assert broken.wait() == -signal.SIGKILL
+    finished = broken.finish(resume_from=broken.checkpoints()[-1].path)
+
+    assert straight.ended(straight_attempt).result == finished.result == "finished"
+    assert {point["attempt"] for point in broken.metrics()} == {1, 2}
+    expected = numbers(straight)
+    assert [row[0] for row in expected if row[6] is not None] == [7, 14, 21, 24]
+    assert numbers(broken) == expected
+    assert weights(broken, weights_file) == weights(straight, weights_file)
 
 
 def test_a_kill_while_saving_tears_nothing_that_counts(worker):

@@ -55,6 +55,8 @@ ERRORS = [
     (["quantization_bit: 4", "quantization_method: hqq"], "quantization_method", "later release"),
     (["quantization_bit: 4", "quantization_type: int4"], "quantization_type", "nf4, fp4"),
     (["finetuning_type: freeze", "freeze_trainable_layers: 0"], "freeze_trainable_layers", "every weight is frozen"),
+    (["stage: sft", "packing: true"], "packing", "later release"),
+    (["stage: pt"], "dataset", "use stage: sft"),
     (["finetuning_type: freeze", "freeze_trainable_layers: two"], "freeze_trainable_layers", "whole number"),
     (["quantization_bit: 4", "finetuning_type: freeze"], "quantization_bit", "use finetuning_type: lora"),
     (["run: []"], "run", "block"),
@@ -355,3 +357,32 @@ def test_a_python_without_torch_gets_the_install_line(tmp_path: Path) -> None:
     )  # fmt: skip
     assert 'pip install "fttui[train]"' in answer.stdout
     assert "needs bitsandbytes, which is not installed: pip install bitsandbytes" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("stage", "row", "words"),
+    [
+        ("pt", {"text": "a"}, None),
+        ("pt", {"prompt": "a", "response": "b"}, None),
+        ("pt", {"instruction": "a", "output": "b"}, "has no texts; its columns are instruction, output"),
+        ("sft", {"text": "a"}, "has no known form; its columns are text"),
+    ],
+)
+def test_each_stage_wants_its_columns(
+    stage: str, row: dict[str, str], words: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    errors = resolve_lines(tmp_path, f"stage: {stage}", "dataset: a.jsonl").findings.errors
+    assert [error.key for error in errors] == ([] if words is None else ["dataset"])
+    assert all(words in error.message for error in errors if words)
+
+
+def test_keys_of_conversations_rest_where_there_are_none(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    lines = ["stage: pretrain", "dataset: a.jsonl", "packing: false", "mask_history: true"]
+    resolved = resolve_lines(tmp_path, *lines)
+    assert resolved.ok
+    (warning,) = resolved.findings.warnings
+    assert (warning.key, "whole texts" in warning.message) == ("mask_history", True)
+    assert resolved.config is not None
+    assert (resolved.config.stage, resolved.config.packing) == ("pt", False)

@@ -40,6 +40,8 @@ class TrainingConfig:
     dataset_dir: str = "data"
     template: str | None = None
     cutoff_len: int = 2048
+    # None: in stage pt only.
+    packing: bool | None = None
     max_samples: int | None = None
     # Below 1 a fraction, else a number of examples.
     val_size: float = 0.0

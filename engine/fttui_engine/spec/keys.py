@@ -82,7 +82,13 @@ MODEL = (
 )
 
 TUNING = (
-    Key("stage", "choice", "sft", "Kind of training.", choices=("sft",)),
+    Key(
+        "stage",
+        "choice",
+        "sft",
+        "Kind of training: sft learns answers, pt whole texts (continued pre-training).",
+        choices=("sft", "pt"),
+    ),
     Key("do_train", "flag", True, "Train."),
     Key(
         "finetuning_type",
@@ -156,6 +162,12 @@ DATA = (
     Key("dataset_dir", "path", "data", "Folder with dataset_info.json and the files that it names."),
     Key("template", "text", None, "Accepted; the chat template of the model is what is used."),
     Key("cutoff_len", "whole", 2048, "Longest example in tokens; longer ones are cut.", at_least=8),
+    Key(
+        "packing",
+        "flag",
+        None,
+        "Fill examples up to cutoff_len with texts one after the other; unset: in stage pt only.",
+    ),
     Key("max_samples", "whole", None, "Use only the first examples of each dataset.", at_least=1),
     Key("val_size", "amount", 0.0, "Part of the data kept for evaluation: a number, or a fraction below 1."),
     Key("train_on_prompt", "flag", False, "Learn the user's turns too."),

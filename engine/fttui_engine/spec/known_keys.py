@@ -32,7 +32,7 @@ REFUSED = (
         "parallelism_config",
         "FSDP",
     ),
-    _later("packing neat_packing", "Packing"),
+    _later("neat_packing", "Packing"),
     _later("streaming", "Streaming data"),
     _later(
         "mix_strategy interleave_probs",
@@ -177,7 +177,7 @@ IGNORED = (
         "kto_rejected_weight simpo_gamma ld_alpha ref_model_quantization_bit ppo_buffer_size "
         "ppo_epochs ppo_score_norm ppo_target ppo_whiten_rewards reward_model_quantization_bit "
         "reward_model_type asft_alpha eaft_alpha",
-        "it belongs to another stage than sft",
+        "it belongs to another stage than sft or pt",
     ),
     KnownKeys(
         "oft_block_size pissa_iter pissa_convert galore_target galore_rank galore_update_interval "
@@ -213,7 +213,6 @@ IGNORED = (
 
 # Values of keys in use that are right elsewhere and wait for a later release here: (key, value): what it is.
 LATER_VALUES = {
-    ("stage", "pt"): "Continued pre-training",
     ("stage", "rm"): "Training a reward model",
     ("stage", "ppo"): "PPO",
     ("stage", "dpo"): "DPO",

@@ -7,6 +7,8 @@ from fttui_engine.spec.run_block import ALLOWED_NAME, is_run_name
 
 # Learning rates outside these are nearly always a slipped exponent: (least, most).
 USUAL_LEARNING_RATES = {"lora": (1e-6, 1e-2), "full": (1e-7, 2e-3), "freeze": (1e-7, 2e-3)}
+# The keys of conversations, which stage pt has none of.
+CONVERSATION_KEYS = ("train_on_prompt", "mask_history", "default_system")
 # The keys of each method; with another one they rest.
 METHOD_KEYS = {"lora": ("lora_", "use_rslora", "additional_target"), "freeze": ("freeze_",)}
 
@@ -54,6 +56,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     _check_scale(case)
     _check_batching(case)
     _check_evaluation(case)
+    _check_stage(case)
     _check_model_use(case)
     check_model(case)
     check_data(case)
@@ -185,6 +188,14 @@ def _check_evaluation(case: Lint) -> None:
         )
     if values["mask_history"] and values["train_on_prompt"]:
         case.error("mask_history", "mask_history and train_on_prompt exclude each other.", found="true")
+
+
+def _check_stage(case: Lint) -> None:
+    if case.values["stage"] == "pt":
+        for name in case.written(CONVERSATION_KEYS):
+            case.warn(name, f"{name} has no effect with stage: pt, which learns whole texts.")
+    elif case.values.get("packing"):
+        _later(case, "packing", "Packing conversations", "false")
 
 
 def _check_model_use(case: Lint) -> None:

@@ -5,7 +5,7 @@ from codecs import getincrementaldecoder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fttui_engine.spec.data_forms import KNOWN_FORMS, form_of, shown_columns
+from fttui_engine.spec.data_forms import misfit
 from fttui_engine.spec.findings import nearest
 from fttui_engine.spec.lint_files import did_you_mean, similar_path
 from fttui_engine.spec.paths import DATASET_INFO, DATASET_SUFFIXES, DEMO_DATASET, DEMO_PREFIX, listed_datasets
@@ -39,6 +39,13 @@ def _check_dataset(case: "Lint", key: str, entry: str) -> None:
                 found=entry,
                 allowed=DEMO_DATASET,
                 suggestion=DEMO_DATASET,
+            )
+        elif case.values["stage"] == "pt":
+            case.error(
+                key,
+                f"{DEMO_DATASET} holds questions and answers; stage: pt learns whole texts, so use stage: sft.",
+                found=entry,
+                suggestion="stage: sft",
             )
     elif entry.startswith("/"):
         _check_data_file(case, key, entry)
@@ -83,7 +90,7 @@ def _check_listed(case: "Lint", key: str, entry: str) -> None:
     elif description.get("ranking"):
         case.error(
             key,
-            f"{entry!r} in {info} holds preference pairs (ranking), which stage: sft cannot learn from.",
+            f"{entry!r} in {info} holds preference pairs (ranking), which stage: {case.values['stage']} cannot learn from.",
             found=entry,
         )
     else:
@@ -111,11 +118,11 @@ def _check_data_file(case: "Lint", key: str, path: str, *, is_described: bool = 
             found=suffix or "no suffix",
             allowed="one of " + ", ".join(DATASET_SUFFIXES),
         )
-    elif problem := _problem_at_the_top(path, suffix, is_described):
+    elif problem := _problem_at_the_top(path, suffix, case.values["stage"], is_described):
         case.error(key, problem, found=path, allowed=f"a {suffix[1:].upper()} file with examples")
 
 
-def _problem_at_the_top(path: str, suffix: str, is_described: bool) -> str | None:
+def _problem_at_the_top(path: str, suffix: str, stage: str, is_described: bool) -> str | None:
     """What is wrong with the beginning of a data file, in a sentence; None if nothing is."""
     try:
         with Path(path).open("rb") as file:
@@ -135,10 +142,13 @@ def _problem_at_the_top(path: str, suffix: str, is_described: bool) -> str | Non
     except UnicodeDecodeError as error:
         return f"{path}:{head.count(10, 0, error.start) + 1}: This is not UTF-8 text."
     problem, columns = _look(path, suffix, text, is_whole)
-    if problem or columns is None or is_described or form_of(columns):
+    if problem or columns is None or is_described:
         return problem
+    fault = misfit(stage, columns)
+    if fault is None:
+        return None
     commas = " A CSV file's columns are parted by commas." if suffix == ".csv" and len(columns) == 1 else ""
-    return f"{path} has no known form; its columns are {shown_columns(columns)}: {KNOWN_FORMS}.{commas}"
+    return f"{path} {fault.what}: {fault.known}.{commas}"
 
 
 def _look(path: str, suffix: str, text: str, is_whole: bool) -> tuple[str | None, list[str] | None]:

@@ -54,6 +54,7 @@ OLD_VALUES: dict[tuple[str, str], tuple[str, str]] = {
     ("flash_attn", "flash_attention_2"): ("fa2", "LLaMA-Factory's name of it"),
     ("train_sampling_strategy", "false"): ("random", "it has names instead of true and false"),
     ("train_sampling_strategy", "true"): ("group_by_length", "it has names instead of true and false"),
+    ("stage", "pretrain"): ("pt", "LLaMA-Factory's name of it"),
     ("stage", "supervised"): ("sft", "LLaMA-Factory's name of it"),
     ("lr_scheduler_type", "cosine_annealing"): ("cosine", "transformers' name of it"),
 }

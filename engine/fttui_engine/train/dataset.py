@@ -3,14 +3,15 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.documents import DocumentTokeniser, pack
 from fttui_engine.train.errors import DataError
 from fttui_engine.train.formats import converter, detect_format
-from fttui_engine.train.sources import Source, find_sources, read_rows
+from fttui_engine.train.sources import Row, Source, find_sources, read_rows
 from fttui_engine.train.tokenise import IGNORED_LABEL, ConversationTokeniser, Example, Tokenised
 
 # Between two looks at the stop request and two progress lines in the log.
@@ -25,23 +26,31 @@ class Splits(NamedTuple):
     evaluation: list[Example]
 
 
+class _ConversationReader:
+    """Turns records of the three forms of conversations into tokens."""
+
+    def __init__(self, tokenise: ConversationTokeniser) -> None:
+        self._tokenise = tokenise
+
+    def for_source(
+        self, source: Source, columns: Mapping[str, Any]
+    ) -> tuple[str, Callable[[Row], Tokenised]]:
+        formatting = detect_format(source, columns)
+        convert = converter(source, formatting)
+        return formatting, lambda row: self._tokenise(convert(row))
+
+
 def load_splits(
     config: TrainingConfig, tokenizer: Any, log: Callable[[str], None], check_stop: Callable[[], None]
 ) -> Splits:
     """Return the tokenised data of a configuration; ``check_stop`` is called every few examples and may raise."""
-    tokenise = ConversationTokeniser(
-        tokenizer,
-        config.cutoff_len,
-        train_on_prompt=config.train_on_prompt,
-        mask_history=config.mask_history,
-        default_system=config.default_system,
-    )
+    tokeniser = _tokeniser(config, tokenizer)
 
     def load(key: str, names: Sequence[str]) -> list[Example]:
         examples: list[Example] = []
         accounts: list[_Account] = []
         for source in find_sources(names, config.dataset_dir):
-            found, account = _load(source, tokenise, config, log, check_stop)
+            found, account = _load(source, tokeniser, config, log, check_stop)
             examples += found
             accounts.append(account)
         if not examples:
@@ -54,8 +63,33 @@ def load_splits(
 
     train = load("dataset", config.dataset)
     if config.eval_dataset:
-        return Splits(train, load("eval_dataset", config.eval_dataset))
-    return split(train, config.val_size, config.data_seed)
+        splits = Splits(train, load("eval_dataset", config.eval_dataset))
+    else:
+        splits = split(train, config.val_size, config.data_seed)
+    if not _packs(config):
+        return splits
+    # After the split, so that no text is learned in part and evaluated in part.
+    packed = Splits(*(pack(documents, config.cutoff_len) for documents in splits))
+    log(f"data: packed into {len(packed.train)} examples of {config.cutoff_len} tokens")
+    return packed
+
+
+def _packs(config: TrainingConfig) -> bool:
+    return config.stage == "pt" and config.packing is not False
+
+
+def _tokeniser(config: TrainingConfig, tokenizer: Any) -> DocumentTokeniser | _ConversationReader:
+    if config.stage == "pt":
+        return DocumentTokeniser(tokenizer, config.cutoff_len, packing=_packs(config))
+    return _ConversationReader(
+        ConversationTokeniser(
+            tokenizer,
+            config.cutoff_len,
+            train_on_prompt=config.train_on_prompt,
+            mask_history=config.mask_history,
+            default_system=config.default_system,
+        )
+    )
 
 
 def split(examples: list[Example], val_size: float, seed: int) -> Splits:
@@ -77,7 +111,7 @@ def split(examples: list[Example], val_size: float, seed: int) -> Splits:
 
 def _load(
     source: Source,
-    tokenise: ConversationTokeniser,
+    tokeniser: DocumentTokeniser | _ConversationReader,
     config: TrainingConfig,
     log: Callable[[str], None],
     check_stop: Callable[[], None],
@@ -85,15 +119,14 @@ def _load(
     """Read and tokenise one file and say in the log what became of its records."""
     account = _Account(source.path, config.cutoff_len)
     examples: list[Example] = []
-    convert = None
+    tokenise = None
     logged_at = time.monotonic()
     for row in read_rows(source):
         if config.max_samples is not None and account.rows >= config.max_samples:
             break
-        if convert is None:
-            account.formatting = detect_format(source, row.values)
-            convert = converter(source, account.formatting)
-        result = tokenise(convert(row))
+        if tokenise is None:
+            account.formatting, tokenise = tokeniser.for_source(source, row.values)
+        result = tokenise(row)
         account.count(result)
         if result.example is not None:
             examples.append(result.example)

@@ -1,5 +1,6 @@
 """Importing transformers' Trainer without what this run does not use."""
 
+import logging
 import os
 import sys
 import warnings
@@ -21,11 +22,13 @@ def import_transformers(unused: Iterable[str]) -> None:
     # Deprecations inside these libraries are not the user's to mend.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    # It names an accelerator that is missing, and each product whose input it rounds: a line per layer and step.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     import peft  # noqa: F401
     import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer  # noqa: F401
 
     # transformers' logging has no types.
-    logging: Any = transformers.logging
-    logging.set_verbosity_warning()
-    logging.disable_progress_bar()
+    messages: Any = transformers.logging
+    messages.set_verbosity_warning()
+    messages.disable_progress_bar()

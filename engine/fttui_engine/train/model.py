@@ -68,8 +68,8 @@ def _parse_gguf_once() -> None:
             setattr(package, name, functools.lru_cache(maxsize=1)(getattr(package, name)))
 
 
-def load_tokenizer(source: ModelSource, log: Callable[[str], None]) -> Any:
-    """Return the model's tokenizer, with a chat template and a padding token in any case."""
+def load_tokenizer(source: ModelSource, log: Callable[[str], None], *, for_chat: bool = True) -> Any:
+    """Return the model's tokenizer, in any case with a padding token and, ``for_chat``, with a chat template."""
     from transformers import AutoTokenizer
 
     if "gguf_file" in source.arguments:
@@ -78,7 +78,7 @@ def load_tokenizer(source: ModelSource, log: Callable[[str], None]) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **source.arguments)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _not_loaded("tokenizer", source, error) from error
-    if tokenizer.chat_template is None:
+    if tokenizer.chat_template is None and for_chat:
         tokenizer.chat_template = CHATML_TEMPLATE
         log(
             "warning: the model has no chat template, so it is a base model; the ChatML template is used and "
@@ -185,6 +185,11 @@ def add_adapter(model: Any, config: TrainingConfig) -> Any:
         raise ModelError(
             f"the adapter does not fit the model: {error}", "correct lora_target or additional_target"
         ) from error
+    if not keeps_bf16(config):
+        # peft leaves those of additional_target in the precision of the base.
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.data = weight.data.float()
     return model
 
 

@@ -1,6 +1,5 @@
 """Base weights in 4 or 8 bits (QLoRA) through bitsandbytes, packed anew from the same files at every start."""
 
-import logging
 from typing import Any
 
 from fttui_engine.spec.config import TrainingConfig
@@ -11,9 +10,6 @@ def quantization_arguments(config: TrainingConfig) -> dict[str, Any]:
     import torch
     import transformers
 
-    # It names every missing accelerator of the CPU, and every product whose input it rounds to float16: one line for
-    # each layer at each step.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # It has no types.
     bits_and_bytes_config: Any = transformers.BitsAndBytesConfig
     if config.quantization_bit == 8:

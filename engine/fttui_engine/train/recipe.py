@@ -1,4 +1,4 @@
-"""Supervised fine-tuning from the run's ``spec.yaml`` to the trained model, in the order in which it happens."""
+"""Fine-tuning from the run's ``spec.yaml`` to the trained model, in the order in which it happens."""
 
 from importlib import metadata
 from pathlib import Path
@@ -50,7 +50,7 @@ def train(config: TrainingConfig, resume: ResumePoint | None, reporter: Reporter
         stop.check()
 
         source = find_model(config)
-        tokenizer = load_tokenizer(source, reporter.log)
+        tokenizer = load_tokenizer(source, reporter.log, for_chat=config.stage == "sft")
         reporter.phase("data")
         splits = load_splits(config, tokenizer, reporter.log, stop.check)
 
