@@ -113,8 +113,12 @@ class Terminal:
             self.master = -1
 
     def ends_within(self, seconds: float) -> int:
-        """Return the exit code of a program that is about to end."""
-        return self.process.wait(timeout=seconds)
+        """Return the exit code of a program that is about to end; what it still writes is read, or it could not."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < deadline:
+            if self.master >= 0:
+                self.read(0.02)
+        return self.process.wait(timeout=max(0.0, deadline - time.monotonic()))
 
 
 def cpu_seconds(pid: int) -> float:
