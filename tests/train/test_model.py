@@ -117,6 +117,7 @@ def test_an_adapter_that_does_not_fit_names_the_keys(tiny_model):
             add_adapter(load_model(settings, find_model(settings)), settings)
         assert "lora_target" in error.value.hint
         assert "q_proj" in error.value.hint
+        assert "norm" not in error.value.hint
 
 
 def test_an_additional_target_that_no_layer_is_called_is_named(tiny_model):

@@ -150,14 +150,21 @@ def weights_dtype(config: TrainingConfig) -> Any:
 
 def _refuse_unknown_layers(model: Any, key: str, names: Iterable[str]) -> None:
     """Raise ModelError for a name that no layer has; peft only minds when none of them fits."""
-    paths = [path for path, _ in model.named_modules()]
+    modules = dict(model.named_modules())
     for name in names:
-        if not any(path == name or path.endswith(f".{name}") for path in paths):
-            layers = sorted({path.rpartition(".")[2] for path in paths if not path[-1:].isdigit()} - {""})
+        if not any(path == name or path.endswith(f".{name}") for path in modules):
+            # The matrices; norms and activations are layers too, but nobody means them.
+            matrices = [path for path, module in modules.items() if _is_matrix(module)]
+            layers = sorted({path.rpartition(".")[2] for path in matrices})
             raise ModelError(
                 f"the adapter does not fit the model: {key} names {name!r}, which no layer is called",
                 f"correct {key}; the layers are {', '.join(layers[:40])}",
             )
+
+
+def _is_matrix(module: Any) -> bool:
+    weight = getattr(module, "weight", None)
+    return weight is not None and weight.dim() == 2
 
 
 def add_adapter(model: Any, config: TrainingConfig) -> Any:
