@@ -41,7 +41,18 @@ def weights(worker, name):
     ("kind", "weights_file"),
     [
         ({"finetuning_type": "full"}, "model.safetensors"),
-        ({"lora_dropout": 0.1, "bf16": True, "gradient_checkpointing": True}, "adapter_model.safetensors"),
+        (
+            {
+                "lora_dropout": 0.1,
+                "additional_target": ["embed_tokens", "lm_head"],
+                "bf16": True,
+                "gradient_checkpointing": True,
+                "neftune_noise_alpha": 5.0,
+                "label_smoothing_factor": 0.1,
+                "dataloader_num_workers": 1,
+            },
+            "adapter_model.safetensors",
+        ),
         (
             {
                 "lora_dropout": 0.1,
@@ -63,7 +74,7 @@ def weights(worker, name):
             "model.safetensors",
         ),
     ],
-    ids=["full", "lora-bf16", "qlora-nf4-adamw8", "qlora-int8", "freeze-bf16"],
+    ids=["full", "lora-bf16-neftune-worker", "qlora-nf4-adamw8", "qlora-int8", "freeze-bf16"],
 )
 def test_stop_and_kill_then_resume_equal_a_straight_run(worker, kind, weights_file):
     straight = worker("straight", **COMMON, **kind)
