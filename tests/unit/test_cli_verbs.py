@@ -349,3 +349,23 @@ def test_light_verbs_import_nothing_heavy(fttui_cli: Cli, make_run, words: list[
         }
     if words[0] == "start":
         fttui_cli("wait", "true")
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("no-such-program", "there is no program"),
+        ("./missing.sh", "there is no program"),
+        ("./plain.txt", "chmod"),
+    ],
+)
+def test_program_that_cannot_be_run_is_refused_before_anything_starts(
+    fttui_cli: Cli, tmp_path: Path, program: str, words: str
+) -> None:
+    (tmp_path / "plain.txt").write_text("no program")
+    done = fttui_cli("start", "--", program, code=2, cwd=tmp_path)
+    assert words in done.stderr
+    assert program in done.stderr
+    (tmp_path / "run.yaml").write_text(f"run:\n  command: [{program}]\n")
+    assert words in fttui_cli("start", "run.yaml", code=2, cwd=tmp_path).stderr
+    assert fttui_cli.json("ls") == []

@@ -28,7 +28,9 @@ def outcome(result: str, **more: Any) -> Outcome:
     [
         ({"exit": ended(0)}, State.FINISHED, "finished", "exit code 0"),
         ({"exit": ended(3), "last_line": "Boom"}, State.FAILED, "exit_code", "exit code 3. Its last line: Boom"),
-        ({"exit": ended(127)}, State.FAILED, "exit_code", "could not be started"),
+        ({"exit": ended(127), "last_line": "sh: x: not found"}, State.FAILED, "exit_code", "exit code 127. Its last"),
+        ({"exit": ended(127), "last_line": "fttui: cannot run 'x': No such file or directory"}, State.FAILED,
+         "exit_code", "The program could not be started: 'x': No such file or directory."),
         ({"exit": ended(None, 9)}, State.FAILED, "signal", "Killed by SIGKILL: somebody"),
         ({"exit": ended(None, 9), "oom_kills": 1}, State.FAILED, "oom_host", "ran out of memory"),
         ({"exit": ended(None, 11), "oom_kills": 1}, State.FAILED, "signal", "SIGSEGV: a crash in native code"),
@@ -64,3 +66,11 @@ def test_every_signal_has_a_sentence(number: signal.Signals) -> None:
     assert found.exit.message.endswith(".")
     assert found.exit.signal == number
     assert "fttui resume demo" in found.exit.advice
+
+
+def test_only_a_training_has_a_checkpoint_to_go_on_from() -> None:
+    assert "goes on from the newest checkpoint" in verdict(exit=ended(1)).exit.advice
+    for evidence in ({"exit": ended(1)}, {"exit": ended(None, 9)}, {"rebooted": True}):
+        advice = verdict(**evidence, kind="command").exit.advice
+        assert "starts the program again" in advice
+        assert "checkpoint" not in advice

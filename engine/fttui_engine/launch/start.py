@@ -26,13 +26,16 @@ def start(resolved: "Resolved", name: str | None = None) -> Run:
     if not resolved.ok:
         errors = resolved.findings.errors
         lines = "\n".join(error.message for error in errors)
-        raise WrongRequestError(lines, f"{len(errors)} thing(s) to mend; nothing was started")
+        count = "one thing" if len(errors) == 1 else f"{len(errors)} things"
+        raise WrongRequestError(lines, f"{count} to mend; nothing was started")
     name = check_name(name or resolved.run.name or default_name(resolved))
     if resolved.run.command:
         environment = {"PYTHONUNBUFFERED": "1", **(resolved.run.environment or {})}
         plan = _plan(name, "command", list(resolved.run.command), environment, resolved)
     else:
         plan = _plan(name, "train", _worker_argv(resolved), _worker_environment(resolved), resolved)
+
+    _require_program(plan)
 
     def write_spec(path: Path, output_dir: str) -> None:
         from fttui_engine.spec.resolved import write_spec
@@ -52,6 +55,7 @@ def start_command(name: str | None, argv: "Sequence[str]") -> Run:
     name = check_name(name or _as_name(Path(argv[0]).name))
     # PYTHONUNBUFFERED, because a Python program that writes to a file otherwise shows its log in pieces of 8 KiB.
     plan = Plan(name, "command", list(argv), {"PYTHONUNBUFFERED": "1"}, _folder(), "", None, GRACE_SECONDS)
+    _require_program(plan)
     return start_plan(plan, _write_command_spec(plan))
 
 
@@ -75,6 +79,24 @@ def _plan(name: str, kind: str, argv: list[str], environment: dict[str, str], re
         environment = {**visible, **environment}
     output_dir = str(resolved.values.get("output_dir") or "")
     return Plan(name, kind, argv, environment, _folder(), output_dir, gpus, GRACE_SECONDS)
+
+
+def _require_program(plan: Plan) -> None:
+    """Raise WrongRequestError unless the program of a plan is there to be run, as exec will look for it."""
+    program = plan.argv[0]
+    if "/" in program:
+        places = [os.path.join(plan.cwd, program)]
+    else:
+        places = [
+            os.path.join(folder, program) for folder in os.get_exec_path({**os.environ, **plan.environment})
+        ]
+    if any(os.path.isfile(place) and os.access(place, os.X_OK) for place in places):
+        return
+    if "/" in program and os.path.exists(places[0]):
+        raise WrongRequestError(
+            f"{program} is not a program that can be run", f"chmod +x {program} may make it one"
+        )
+    raise WrongRequestError(f"there is no program {program!r}", "check its spelling, or give its full path")
 
 
 def _worker_argv(resolved: "Resolved") -> list[str]:

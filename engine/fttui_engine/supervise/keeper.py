@@ -227,8 +227,9 @@ def _become_attempt(run: Run, attempt: Attempt, launch: Launch, gate_read: int) 
         os.chdir(launch.cwd)
         os.execvpe(launch.argv[0], launch.argv, environment)
     except OSError as error:
-        name = error.filename or launch.argv[0]
-        os.write(2, f"fttui: cannot run {launch.argv[0]!r}: {name}: {error.strerror}\n".encode())
+        # The last of the folders on PATH that were tried says nothing; a missing working folder does.
+        where = f" in {launch.cwd}" if error.filename == launch.cwd else ""
+        os.write(2, f"fttui: cannot run {launch.argv[0]!r}{where}: {error.strerror}\n".encode())
     except ValueError as error:
         # A NUL byte, which a YAML file can hold and no program can be given.
         os.write(2, f"fttui: cannot run {launch.argv[0]!r}: {error}\n".encode())

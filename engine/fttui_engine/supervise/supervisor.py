@@ -205,6 +205,7 @@ class Supervisor:
             rebooted=was_rebooted(self._run, self._attempt),
             oom_kills=self._oom.recent_kills(),
             last_line=last_line(self._attempt),
+            kind=self._plan.kind,
         )
 
     # The keeper.

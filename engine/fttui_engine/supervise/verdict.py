@@ -8,6 +8,9 @@ from fttui_engine.runs.journal import ExitVerdict
 from fttui_engine.runs.logs import tail
 from fttui_engine.runs.states import State
 
+CANNOT_RUN = "fttui: cannot run"
+"""How the line begins that the keeper leaves in the log of a program that it could not start."""
+
 
 class Evidence(NamedTuple):
     """All that is known when an attempt has ended."""
@@ -20,6 +23,8 @@ class Evidence(NamedTuple):
     oom_kills: int
     """Processes that the kernel's out-of-memory killer ended on this host while the attempt ran."""
     last_line: str
+    kind: str = "train"
+    """The plan's kind: a training goes on from a checkpoint, any other program starts again."""
 
 
 class Verdict(NamedTuple):
@@ -43,7 +48,7 @@ def judge(evidence: Evidence, run_id: str) -> Verdict:
     if outcome:
         return _verdict(State.FAILED, outcome.kind or "error", evidence, outcome.message, outcome.advice)
     if evidence.rebooted:
-        advice = f"fttui resume {run_id} goes on from the newest checkpoint"
+        advice = _how_to_go_on(evidence, run_id)
         return _verdict(State.INTERRUPTED, "reboot", evidence, "The host was restarted.", advice)
     if evidence.intent == "kill":
         return _verdict(State.STOPPED, "killed", evidence, "Ended at once, as asked.")
@@ -60,17 +65,13 @@ def _stopped(evidence: Evidence, message: str, run_id: str) -> Verdict:
         text = message or "Ended as asked."
         return _verdict(State.STOPPED, "stopped", evidence, text)
     text = " ".join(["The host asked all processes to end.", message]).strip()
-    return _verdict(
-        State.INTERRUPTED, "shutdown", evidence, text, f"fttui resume {run_id} goes on from there"
-    )
+    return _verdict(State.INTERRUPTED, "shutdown", evidence, text, _how_to_go_on(evidence, run_id))
 
 
 def _unasked(evidence: Evidence, run_id: str) -> Verdict:
     """Return the verdict on a process that ended without a wish or a word."""
     ended = evidence.exit
-    advice = (
-        f"fttui logs {run_id} shows its last words; fttui resume {run_id} goes on from the newest checkpoint"
-    )
+    advice = f"fttui logs {run_id} shows its last words; {_how_to_go_on(evidence, run_id)}"
     if ended is None:
         message = "It ended while no keeper was there to see its exit status."
         return _verdict(State.FAILED, "unknown", evidence, message, advice)
@@ -79,11 +80,16 @@ def _unasked(evidence: Evidence, run_id: str) -> Verdict:
     if ended.code == 0:
         return _verdict(State.FINISHED, "finished", evidence, "The program ended with exit code 0.")
     message = f"The program ended with exit code {ended.code}."
-    if ended.code == 127:
-        message = "The program could not be started."
-    if evidence.last_line:
+    if evidence.last_line.startswith(CANNOT_RUN):
+        message = f"The program could not be started: {evidence.last_line.removeprefix(CANNOT_RUN).strip()}."
+    elif evidence.last_line:
         message += f" Its last line: {evidence.last_line}"
     return _verdict(State.FAILED, "exit_code", evidence, message, advice)
+
+
+def _how_to_go_on(evidence: Evidence, run_id: str) -> str:
+    what = "goes on from the newest checkpoint" if evidence.kind == "train" else "starts the program again"
+    return f"fttui resume {run_id} {what}"
 
 
 def _killed(evidence: Evidence, number: int, advice: str) -> Verdict:
