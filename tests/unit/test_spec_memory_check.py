@@ -155,13 +155,31 @@ def test_a_hub_model_is_found_in_the_cache_by_its_branch(
     assert check(resolve(None, overrides=overrides)).memory.prediction is not None
 
 
-def test_an_error_that_changes_the_memory_leaves_no_number(model: Path) -> None:
-    words = [f"model_name_or_path={model}", "dataset=demo:instructions"]
-    faulty = check(resolve(None, overrides=[*words, "cutoff_len=long", "bf16=perhaps"])).to_json()["memory"]
-    assert faulty["prediction"] is None
-    assert "cutoff_len" in faulty["reason"]
-    other = check(resolve(None, overrides=[words[0], "dataset=missing.json"])).to_json()["memory"]
-    assert other["prediction"]["predicted_bytes"] > 0
+@pytest.mark.parametrize(
+    "setting", ["cutoff_len=long", "bf16=perhaps", "lora_rnak=64", "deepspeed=ds.json", "run.gpus=some"]
+)
+def test_an_error_that_may_change_the_memory_leaves_no_number(model: Path, setting: str) -> None:
+    words = [f"model_name_or_path={model}", "dataset=demo:instructions", setting]
+    memory = check(resolve(None, overrides=words)).to_json()["memory"]
+    assert (memory["prediction"], memory["fits"]) == (None, None)
+    assert setting.partition("=")[0] in memory["reason"]
+
+
+def test_an_error_elsewhere_leaves_the_number(model: Path) -> None:
+    words = [f"model_name_or_path={model}", "dataset=missing.json"]
+    resolved = resolve(None, overrides=words)
+    assert not resolved.ok
+    assert check(resolved).memory.prediction is not None
+
+
+@needs_compiler
+def test_what_an_old_gpu_cannot_do_is_predicted_as_it_stands(driver: Path, model: Path) -> None:
+    words = (f"model_name_or_path={model}", "run.gpus=[0]", "per_device_train_batch_size=1")
+    sizes = [
+        memory_json(driver, "eight_p4", *words, f"bf16={choice}")["prediction"]["terms"]["weights"]
+        for choice in ("true", "false")
+    ]
+    assert sizes[1] == 2 * sizes[0]
 
 
 def test_disk_is_counted_by_what_is_kept(model: Path) -> None:

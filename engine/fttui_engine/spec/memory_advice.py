@@ -103,11 +103,19 @@ def _without_needless(shape: ModelShape, values: Values, device: Device, taken: 
     """One advice from several, without those that a later one made needless."""
     for advice in list(taken):
         others = [other for other in taken if other is not advice]
-        if others and _predict(shape, values | _changes(others), device).predicted_bytes <= device.free_bytes:
+        if others and _suffices(shape, values | _changes(others), device):
             taken = others
     changes = _changes(taken)
     cost = "; ".join(dict.fromkeys(advice.cost for advice in taken))
     return Advice(changes, cost, _predict(shape, values | changes, device).predicted_bytes, True)
+
+
+def _suffices(shape: ModelShape, values: Values, device: Device) -> bool:
+    try:
+        return _predict(shape, values, device).predicted_bytes <= device.free_bytes
+    except UnknownShapeError:
+        # Without the adapter, for one, packed weights cannot be trained at all.
+        return False
 
 
 def _changes(taken: Iterable[Advice]) -> Values:

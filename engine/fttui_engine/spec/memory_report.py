@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fttui_engine.spec.disk import checkpoint_bytes, disk_bytes
+from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.memory import LIBRARY_BYTES, Prediction, predict, weights_bytes
 from fttui_engine.spec.memory_advice import Advice, Device, advise
 from fttui_engine.spec.memory_words import NO_WAY_OUT, Room, explain
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from fttui_engine.hardware.gpus import Gpu
     from fttui_engine.spec.resolved import Resolved
 
+# How the origin of a value begins that nobody wrote.
+DEFAULT = "default"
 # Of Python and CUDA's libraries in the worker's host memory, beside LIBRARY_BYTES.
 CUDA_HOST_BYTES = 1_500_000_000
 
@@ -109,15 +112,18 @@ def free_bytes_of(gpus: "tuple[Gpu, ...]") -> int | None:
 
 
 def _decisive_faults(resolved: "Resolved") -> list[str]:
-    """Keys with an error that leaves open what was meant; wrong data, say, do not change the memory."""
-    errors = resolved.findings.errors
-    return sorted(
-        {
-            error.key or "the configuration"
-            for error in errors
-            if error.key in DECISIVE_KEYS or not error.key or "model_name_or_path" not in resolved.values
-        }
-    )
+    """Keys with an error that leaves open what was meant; wrong data, say, do not change the memory.
+
+    A value that only is wrong here (bf16 on an old GPU) was read, and is predicted for as it stands.
+    """
+    faults = set()
+    for error in resolved.findings.errors:
+        is_unread = resolved.origins.get(error.key, DEFAULT).startswith(DEFAULT)
+        if error.key not in KEYS or (error.key in DECISIVE_KEYS and is_unread):
+            faults.add(error.key or "the configuration")
+    if "model_name_or_path" not in resolved.values:
+        faults.add("model_name_or_path")
+    return sorted(faults)
 
 
 def _read(resolved: "Resolved", *, on_cpu: bool) -> tuple[ModelShape, Workload]:

@@ -28,8 +28,13 @@ DECISIVE_KEYS = frozenset(
         "optim",
         "label_smoothing_factor",
         "eval_strategy",
+        "bf16",
+        "fp16",
         "pure_bf16",
         "use_cpu",
+        "run.gpus",
+        "run.processes",
+        "run.strategy",
     }
 )
 
@@ -83,6 +88,8 @@ def read_workload(values: dict[str, Any], shape: ModelShape, *, on_cpu: bool, pr
     if strategy not in ("auto", "ddp"):
         raise UnknownShapeError(f"Memory is not predicted for run.strategy: {strategy} yet.")
     pure, bits = values["pure_bf16"], values.get("quantization_bit")
+    if bits is not None and method != "lora":
+        raise UnknownShapeError("There is no prediction for packed weights that are trained themselves.")
     is_mixed = (values["bf16"] or values["fp16"]) and not pure
     compute_bytes = 2 if pure or is_mixed else 4
     is_lora = method == "lora"
