@@ -39,8 +39,8 @@ def keep_packing(model: Any) -> None:
 
     On CPUs with AVX512-BF16, bitsandbytes 0.50 repacks a layer at its first evaluation, for good, into a form without
     a gradient: the loss hardly moves, but all later gradients of the layers below are wrong (measured: half of the
-    adapter's matrices, by as much as their own size), or the next step fails. A run that was resumed after the
-    evaluation, from freshly packed weights, would not show it and so differ from a straight one.
+    adapter's matrices, by as much as their own size); with widths that are no multiple of 64 it fails. A run that was
+    resumed after the evaluation, from freshly packed weights, would not show it and so differ from a straight one.
     """
     from bitsandbytes.nn.modules import Linear4bit
 
