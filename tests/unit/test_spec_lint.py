@@ -145,6 +145,8 @@ MODELS = [
     ("models/lama", "Did you mean"),
     ("models/empty", "no config.json"),
     ("models/adapter", "holds an adapter"),
+    ("models/mute", "holds no weights"),
+    ("models/cut-short", "holds no tokenizer"),
     ("models/two-ggufs", "several GGUF files"),
     ("weights.bin", "not a GGUF file"),
     ("a b", "no model at"),
@@ -154,16 +156,19 @@ MODELS = [
 ]
 
 
+COMPLETE = ["config.json", "model.safetensors", "tokenizer.json"]
+
+
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     folder = tmp_path / "models"
     for name, files in {
-        "llama": ["config.json"], "empty": [], "adapter": ["adapter_config.json"], "gguf": ["m.gguf"],
-        "two-ggufs": ["a.gguf", "b.gguf"],
+        "llama": COMPLETE, "empty": [], "adapter": ["adapter_config.json"], "gguf": ["m.gguf"],
+        "two-ggufs": ["a.gguf", "b.gguf"], "cut-short": COMPLETE[:2], "mute": COMPLETE[:1] + COMPLETE[2:],
     }.items():  # fmt: skip
         (folder / name).mkdir(parents=True)
         for file in files:
-            (folder / name / file).write_text("{}")
+            (folder / name / file).write_text('{"model_type": "llama"}')
     (tmp_path / "weights.bin").write_text("x")
     (tmp_path / "m.gguf").write_text("x")
     return tmp_path
@@ -196,7 +201,9 @@ def test_model_that_is_there(model: str, models: Path) -> None:
 )
 def test_what_is_packed_already_is_not_quantized_again(model: str, words: str, models: Path) -> None:
     (models / "models" / "awq").mkdir()
-    (models / "models" / "awq" / "config.json").write_text('{"quantization_config": {"quant_method": "awq"}}')
+    for name in COMPLETE:
+        content = '{"model_type": "llama", "quantization_config": {"quant_method": "awq"}}'
+        (models / "models" / "awq" / name).write_text(content)
     (error,) = resolve_lines(models, f"model_name_or_path: {model}", "quantization_bit: 4").findings.errors
     assert error.key == "quantization_bit"
     assert words in error.message
@@ -205,7 +212,17 @@ def test_what_is_packed_already_is_not_quantized_again(model: str, words: str, m
 @pytest.mark.parametrize("config", ["{}", "[]", "not json", '{"quantization_config": 4}'])
 def test_a_model_that_can_be_quantized_or_cannot_be_told(config: str, models: Path) -> None:
     (models / "models" / "llama" / "config.json").write_text(config)
-    assert resolve_lines(models, "model_name_or_path: models/llama", "quantization_bit: 4").ok
+    errors = resolve_lines(models, "model_name_or_path: models/llama", "quantization_bit: 4").findings.errors
+    assert all(error.key == "model_name_or_path" for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"), [("{}", "no model_type"), ("[]", "no model_type"), ('{"model_type', "cannot be read")]
+)
+def test_a_config_that_is_none_is_found_before_the_start(config: str, words: str, models: Path) -> None:
+    (models / "models" / "llama" / "config.json").write_text(config)
+    (error,) = resolve_lines(models, "model_name_or_path: models/llama").findings.errors
+    assert words in error.message
 
 
 def test_a_hub_name_is_looked_up_in_the_local_cache_only(

@@ -148,7 +148,8 @@ def test_environment_variables_add_up_over_the_layers(tmp_path: Path) -> None:
 
 def test_local_paths_become_absolute_seen_from_where_the_user_stands(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (tmp_path / "model" / name).write_text('{"model_type": "llama"}')
     (tmp_path / "d.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
     text = "model_name_or_path: model\ndataset: d.jsonl\noutput_dir: out/x\n"
     resolved = resolve_text(tmp_path, text)
@@ -179,7 +180,8 @@ def test_an_unknown_profile_names_the_others(tmp_path: Path) -> None:
 
 def test_a_llama_factory_file_runs_unchanged(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (tmp_path / "model" / name).write_text('{"model_type": "llama"}')
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "demo.json").write_text('[{"instruction": "a", "input": "", "output": "b"}]')
     (tmp_path / "data" / "dataset_info.json").write_text('{"alpaca_en_demo": {"file_name": "demo.json"}}')
