@@ -70,6 +70,7 @@ REFUSED = (
     _later("use_mca use_megatron_bridge use_hyper_parallel use_kt use_v1_kernels fp8", "This backend"),
     _later("ray_num_workers ray_init_kwargs master_addr master_port", "Training on several hosts"),
     _later("push_to_hub", "Pushing to the hub"),
+    _later("export_dir", "Merging and exporting a model"),
     KnownKeys(
         "resume_from_checkpoint",
         "A run goes on with `fttui resume RUN`, which takes the newest whole checkpoint",
@@ -198,7 +199,7 @@ IGNORED = (
         "it concerns writing texts, not training",
     ),
     KnownKeys(
-        "export_dir export_size export_device export_quantization_bit export_quantization_dataset "
+        "export_size export_device export_quantization_bit export_quantization_dataset "
         "export_quantization_nsamples export_quantization_maxlen export_legacy_format "
         "export_hub_model_id",
         "it concerns exporting, not training",

@@ -141,8 +141,7 @@ def _without_effect(entry: Entry, findings: Findings) -> None:
         is_secret = any(part in entry.key for part in SECRET_PARTS)
         findings.error(
             entry.key,
-            f"{known.why}; without {entry.key} the run would train something else, so remove the line "
-            "only if that is what you want.",
+            f"{known.why}; remove the line only if the run is right without {entry.key}.",
             entry.place,
             found=None if is_secret else text_of(entry.node),
             allowed="nothing, in this release",
