@@ -23,6 +23,8 @@ class Advice(NamedTuple):
     cost: str
     predicted_bytes: int
     fits: bool
+    # It fits, but by less than predictions are known to be too low.
+    is_tight: bool
 
     def to_json(self) -> dict[str, Any]:
         """The advice as ``fttui check --json`` prints it."""
@@ -71,8 +73,8 @@ def _best(shape: ModelShape, values: Values, before: Prediction, device: Device,
             after = _predict(shape, values | changes, device).predicted_bytes
         except UnknownShapeError:
             continue
-        best = Advice(changes, cost, after, after <= device.free_bytes)
-        if after * (1 + KNOWN_ERROR) <= device.free_bytes:
+        best = _advice(changes, cost, after, device)
+        if best.fits and not best.is_tight:
             break
     if best is None or best.predicted_bytes > (1 - LEAST_SAVING) * before.predicted_bytes:
         return None
@@ -107,7 +109,13 @@ def _without_needless(shape: ModelShape, values: Values, device: Device, taken: 
             taken = others
     changes = _changes(taken)
     cost = "; ".join(dict.fromkeys(advice.cost for advice in taken))
-    return Advice(changes, cost, _predict(shape, values | changes, device).predicted_bytes, True)
+    return _advice(changes, cost, _predict(shape, values | changes, device).predicted_bytes, device)
+
+
+def _advice(changes: Values, cost: str, predicted_bytes: int, device: Device) -> Advice:
+    fits = predicted_bytes <= device.free_bytes
+    is_tight = fits and predicted_bytes * (1 + KNOWN_ERROR) > device.free_bytes
+    return Advice(changes, cost, predicted_bytes, fits, is_tight)
 
 
 def _suffices(shape: ModelShape, values: Values, device: Device) -> bool:

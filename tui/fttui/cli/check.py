@@ -64,7 +64,7 @@ def _memory_lines(memory: MemoryReport) -> list[str]:
     elif memory.reason:
         lines.append(f"memory: whether it fits is not known. {memory.reason}")
     for advice in memory.advice:
-        answer = "fits" if advice.fits else "does not fit by itself"
+        answer = "may just fit" if advice.is_tight else "fits" if advice.fits else "does not fit by itself"
         size = gibibytes(advice.predicted_bytes)
         lines.append(f"advice: {change_text(advice.changes)} -> {size}, {answer}; {advice.cost}")
     return lines
