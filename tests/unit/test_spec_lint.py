@@ -217,7 +217,8 @@ def test_a_model_that_can_be_quantized_or_cannot_be_told(config: str, models: Pa
 
 
 @pytest.mark.parametrize(
-    ("config", "words"), [("{}", "no model_type"), ("[]", "no model_type"), ('{"model_type', "cannot be read")]
+    ("config", "words"),
+    [("{}", "no model_type"), ("[]", "no model_type"), ('{"model_type', "cannot be read")],
 )
 def test_a_config_that_is_none_is_found_before_the_start(config: str, words: str, models: Path) -> None:
     (models / "models" / "llama" / "config.json").write_text(config)

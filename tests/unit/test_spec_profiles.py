@@ -4,7 +4,10 @@ import pytest
 
 from fttui_engine.errors import WrongRequestError
 from fttui_engine.spec.load import resolve
+from fttui_engine.spec.memory import predict
+from fttui_engine.spec.model_shape import read_shape
 from fttui_engine.spec.profiles import Hardware, list_profiles, load_profile
+from fttui_engine.spec.workload import read_workload
 
 NAMES = [
     "demo",
@@ -65,3 +68,26 @@ def test_a_wrong_name_never_leaves_the_folder(name: str) -> None:
     with pytest.raises(WrongRequestError) as caught:
         load_profile(name)
     assert "single-24gb-lora" in caught.value.hint
+
+
+QWEN3_4B = {
+    "model_type": "qwen3", "vocab_size": 151936, "hidden_size": 2560, "intermediate_size": 9728,
+    "num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
+    "tie_word_embeddings": True,
+}  # fmt: skip
+QWEN3_8B = QWEN3_4B | {"hidden_size": 4096, "intermediate_size": 12288, "tie_word_embeddings": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("single-8gb-qlora", QWEN3_4B), ("single-24gb-lora", QWEN3_8B), ("dual-ddp-lora", QWEN3_8B)],
+)
+def test_a_profile_fits_the_hardware_that_it_names(name: str, config: dict[str, object]) -> None:
+    values = resolve(None, profile=name).values
+    shape = read_shape(config)
+    processes = load_profile(name).hardware.gpus
+    predicted = predict(
+        shape, read_workload(values, shape, on_cpu=False, processes=processes)
+    ).predicted_bytes
+    # The driver keeps some of a card to itself: an "8 GB" card shows 7.6 GiB free.
+    assert predicted < 0.93 * load_profile(name).hardware.memory_gb * 2**30
