@@ -5,7 +5,7 @@ import sys
 from fttui_engine.runs.states import State
 from run_driver import Driver, until
 
-# Says that it saves, or that it trains, for two seconds after the stop was asked for.
+# Says that it saves, or that it trains, for a moment after the stop was asked for.
 WORKER = """
 import os, sys, time
 from pathlib import Path
@@ -16,7 +16,7 @@ attempt.write_progress(Progress("train", 7, 100))
 while not attempt.stop_requested():
     time.sleep(0.02)
 attempt.write_progress(Progress(sys.argv[1], 7, 100))
-time.sleep(2)
+time.sleep(1.5)
 attempt.write_outcome(Outcome("stopped", 7, 100, "Saved and stopped at step 7."))
 """
 

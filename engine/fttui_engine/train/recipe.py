@@ -2,7 +2,7 @@
 
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fttui_engine.runs.attempt import Attempt, Outcome
 from fttui_engine.runs.run import Run
@@ -11,7 +11,7 @@ from fttui_engine.spec.keys import BITSANDBYTES_OPTIMIZERS
 from fttui_engine.spec.resolved import read_spec
 from fttui_engine.train.arguments import training_arguments
 from fttui_engine.train.checkpoints import CheckpointFolder, ResumePoint, read_resume_point
-from fttui_engine.train.dataset import Collator, load_splits
+from fttui_engine.train.dataset import Collator, Splits, load_splits
 from fttui_engine.train.errors import CheckpointError, ModelError, StopRequestedError
 from fttui_engine.train.freezing import freeze
 from fttui_engine.train.lean_imports import import_transformers
@@ -40,80 +40,88 @@ def read_resume(attempt: Attempt) -> ResumePoint | None:
     return read_resume_point(Path(launch.resume_from)) if launch.resume_from else None
 
 
+class Prepared(NamedTuple):
+    """All that has to be there before the first step."""
+
+    tokenizer: Any
+    splits: Splits
+    model: Any
+
+
 def train(config: TrainingConfig, resume: ResumePoint | None, reporter: Reporter, stop: StopFlag) -> Outcome:
     """Fine-tune a model as ``config`` says and return how it ended; failures are raised."""
     output_dir = Path(config.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     try:
-        # 4 s of CPU, more than anything else before the first step.
-        import_transformers(_unused_packages(config))
-        stop.check()
-
-        source = find_model(config)
-        tokenizer = load_tokenizer(source, reporter.log, for_chat=config.stage == "sft")
-        reporter.phase("data")
-        splits = load_splits(config, tokenizer, reporter.log, stop.check)
-
-        reporter.phase("loading")
-        model = _load_trainable_model(config, source)
-        reporter.log(describe(model))
-        stop.check()
+        prepared = _prepare(config, reporter, stop)
     except StopRequestedError:
         return _stopped_before_training(config, resume)
-
-    from fttui_engine.train.trainer import WorkerTrainer
 
     checkpoints = CheckpointFolder(
         output_dir,
         _versions(quantized=config.quantization_bit is not None),
         save_total_limit=config.save_total_limit,
         resumed_from=resume.path if resume else None,
-        expected_bytes=_checkpoint_bytes(model, config),
+        expected_bytes=_checkpoint_bytes(prepared.model, config),
     )
-    trainer = WorkerTrainer(
-        model=model,
-        args=training_arguments(
-            config,
-            evaluate=bool(splits.evaluation),
-            evaluation_due=bool(resume and resume.evaluation_due),
-        ),
-        train_dataset=splits.train,
-        eval_dataset=splits.evaluation or None,
-        data_collator=Collator(tokenizer.pad_token_id),
-        processing_class=tokenizer,
-        reporter=reporter,
-        stop=stop,
-        checkpoints=checkpoints,
-        resume=resume,
-    )
+    trainer = _trainer(config, prepared, reporter=reporter, stop=stop, checkpoints=checkpoints, resume=resume)
     max_steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
-    reporter.log(_plan(config, splits.train, max_steps, resume))
+    reporter.log(_plan(config, prepared.splits.train, max_steps, resume))
     if resume and resume.step >= max_steps:
         # All steps were done before; only the end of the last attempt was cut off.
         reporter.start(resume.step, max_steps, resume.tokens)
         trainer.load_weights(str(resume.path))
     else:
         trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
-    step = reporter.step
+    step, newest = reporter.step, str(checkpoints.newest) if checkpoints.newest else None
     if trainer.stopped:
-        return Outcome(
-            "stopped",
-            step,
-            max_steps,
-            f"Stopped at step {step} of {max_steps}.",
-            checkpoint=str(checkpoints.newest),
-        )
+        message = f"Stopped at step {step} of {max_steps}."
+        return Outcome("stopped", step, max_steps, message, checkpoint=newest)
 
     reporter.phase("save")
     trainer.save_model(str(output_dir))
     what = "adapter" if config.finetuning_type == "lora" else "model"
-    newest = str(checkpoints.newest) if checkpoints.newest else None
-    return Outcome(
-        "finished",
-        step,
-        max_steps,
-        f"Finished {step} steps; the {what} is in {output_dir}.",
-        checkpoint=newest,
+    message = f"Finished {step} steps; the {what} is in {output_dir}."
+    return Outcome("finished", step, max_steps, message, checkpoint=newest)
+
+
+def _prepare(config: TrainingConfig, reporter: Reporter, stop: StopFlag) -> Prepared:
+    """Load tokenizer, data and model, in the order in which a mistake is found soonest."""
+    # 4 s of CPU, more than anything else before the first step.
+    import_transformers(_unused_packages(config))
+    stop.check()
+
+    source = find_model(config)
+    tokenizer = load_tokenizer(source, reporter.log, for_chat=config.stage == "sft")
+    reporter.phase("data")
+    splits = load_splits(config, tokenizer, reporter.log, stop.check)
+
+    reporter.phase("loading")
+    model = _load_trainable_model(config, source)
+    reporter.log(describe(model))
+    stop.check()
+    return Prepared(tokenizer, splits, model)
+
+
+def _trainer(config: TrainingConfig, prepared: Prepared, *, resume: ResumePoint | None, **parts: Any) -> Any:
+    # Not at the top: it is the import of transformers, which `_prepare` does in its own way.
+    from fttui_engine.train.trainer import WorkerTrainer
+
+    splits = prepared.splits
+    arguments = training_arguments(
+        config,
+        evaluate=bool(splits.evaluation),
+        evaluation_due=bool(resume and resume.evaluation_due),
+    )
+    return WorkerTrainer(
+        model=prepared.model,
+        args=arguments,
+        train_dataset=splits.train,
+        eval_dataset=splits.evaluation or None,
+        data_collator=Collator(prepared.tokenizer.pad_token_id),
+        processing_class=prepared.tokenizer,
+        resume=resume,
+        **parts,
     )
 
 
