@@ -64,15 +64,16 @@ def _start_training(arguments: Namespace) -> Run:
 
 def _say_what_is_noteworthy(findings: "Findings") -> None:
     """Name on stderr what does not keep the run from starting, but may not be what was meant."""
-    from fttui_engine.runs.logs import one_line
-
     said = [f"warning: {finding.message}" for finding in findings.warnings]
     said += [f"{item.old} is read as {item.new}" for item in findings.translated]
     if findings.ignored:
         keys = ", ".join(item.key for item in findings.ignored)
         said.append(f"without effect: {keys} (fttui check says why)")
-    for line in said:
-        print(one_line(f"fttui: {line}"), file=sys.stderr)
+    if said:
+        from fttui_engine.runs.logs import one_line
+
+        for line in said:
+            print(one_line(f"fttui: {line}"), file=sys.stderr)
 
 
 def _gpu_override(gpus: str | None) -> list[str]:
