@@ -137,6 +137,16 @@ def test_the_first_picture_is_there_soon_and_without_torch(settled):
     assert "tokenizers" not in maps
 
 
+def test_the_numbers_around_an_open_question_go_on(home, make_run):
+    run = make_run("trained", step=5, max_steps=100)
+    with Terminal(home, size=(120, 40)) as terminal:
+        terminal.sees("5/100")
+        terminal.press("s")
+        terminal.sees("Stop trained?")
+        add_steps(run, 6, 42, 100)
+        terminal.sees("42/100", "Stop trained?")
+
+
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory):
     """A folder with a stand-in for the NVIDIA driver's library."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Severity = Literal["information", "warning", "error"]
 TOAST_SECONDS = 6.0
 ERROR_TOAST_SECONDS = 12.0
+BEHIND_DIALOG_SECONDS = 5.0
+"""How old the numbers around an open dialog may get; Textual paints the whole screen for them (6 to 24 KB)."""
 
 
 class Cockpit(App[None]):
@@ -53,6 +55,7 @@ class Cockpit(App[None]):
         self._collector = Collector(
             self.home, lambda snapshot: self.post_from_thread(SnapshotTaken(snapshot))
         )
+        self._shown_behind_at = 0.0
         self._actions = Actions(self._collector, self.post_from_thread, self.home)
 
     def on_mount(self) -> None:
@@ -98,10 +101,16 @@ class Cockpit(App[None]):
 
     def _show(self) -> None:
         # At the very end there is no screen any more, while snapshots may still come.
-        screen = self.screen_stack[-1] if self.screen_stack else None
-        if self.snapshot and isinstance(screen, CockpitScreen):
+        screens = [screen for screen in self.screen_stack if isinstance(screen, CockpitScreen)]
+        if not self.snapshot or not screens:
+            return
+        if screens[-1] is self.screen_stack[-1]:
             with self.batch_update():
-                screen.show(self.snapshot)
+                screens[-1].show(self.snapshot)
+        elif time.monotonic() - self._shown_behind_at >= BEHIND_DIALOG_SECONDS:
+            self._shown_behind_at = time.monotonic()
+            screens[-1].show(self.snapshot)
+            self.screen_stack[-1].refresh()
 
     def _redraw_header(self) -> None:
         screen = self.screen_stack[-1] if self.screen_stack else None
