@@ -172,8 +172,6 @@ def _is_hub_name(model: str) -> bool:
 
 
 def _is_in_hub_cache(model: str, cache_dir: str | None) -> bool:
-    environment = os.environ
-    caches = Path(os.path.expanduser(environment.get("XDG_CACHE_HOME") or "~/.cache"))
-    home = Path(environment.get("HF_HOME") or caches / "huggingface")
-    cache = Path(cache_dir or environment.get("HF_HUB_CACHE") or home / "hub")
-    return os.path.isdir(cache / ("models--" + model.replace("/", "--")) / "snapshots")
+    from fttui_engine.spec.model_config import hub_cache
+
+    return os.path.isdir(hub_cache(cache_dir) / ("models--" + model.replace("/", "--")) / "snapshots")
