@@ -152,4 +152,4 @@ def test_supervisor_watches_a_stopped_run_no_longer(driver: Driver) -> None:
     pids = [driver.pid(run, "keeper"), driver.pid(run, "supervisor")]
     control.stop(run)
     assert driver.end(run).state is State.STOPPED
-    assert not any(map(is_running, pids))
+    until(lambda: not any(map(is_running, pids)), "both to be gone")
