@@ -77,7 +77,7 @@ def answers(gguf_file: Path, adapter: Path, question: str) -> tuple[str, str]:
     from peft import PeftModel
 
     from fttui_engine.spec.config import TrainingConfig
-    from fttui_engine.train.model import find_model, load_model, load_tokenizer
+    from fttui_engine.train.models.load import find_model, load_model, load_tokenizer
 
     config = TrainingConfig(model_name_or_path=str(gguf_file), dataset=(), bf16=True)
     source = find_model(config)

@@ -5,8 +5,16 @@ import json
 import pytest
 
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.train.dataset import Collator, load_splits, split
+from fttui_engine.train.data.batches import Collator
+from fttui_engine.train.data.dataset import Splits, load_splits, split
 from fttui_engine.train.errors import DataError, StopRequestedError
+from fttui_engine.train.stages import stage_of
+
+
+def load(config, tokenizer, log, check_stop) -> Splits:
+    stage = stage_of(config)
+    splits = load_splits(config, stage.reader(config, tokenizer), log, check_stop)
+    return stage.arrange(splits, config, log)
 
 
 def config(path, **values):
@@ -48,14 +56,14 @@ def test_a_split_that_leaves_nothing_is_refused():
 
 def test_eval_dataset_is_read_and_nothing_is_split_off(tokenizer, records):
     data = config(records(), eval_dataset=(str(records("eval.jsonl", ("four",))),))
-    splits = load_splits(data, tokenizer, lambda line: None, never)
+    splits = load(data, tokenizer, lambda line: None, never)
     assert (len(splits.train), len(splits.evaluation)) == (3, 1)
 
 
 def test_the_log_accounts_for_every_record(tokenizer, records):
     lines: list[str] = []
     path = records(answers=("one", "", "word " * 60, " ", "two"))
-    load_splits(config(path), tokenizer, lines.append, never)
+    load(config(path), tokenizer, lines.append, never)
     assert lines[0].startswith(
         "data: data.jsonl (alpaca): 3 of 5 records used, 2 dropped (empty answer), 1 cut to 40 tokens, "
     )
@@ -63,7 +71,7 @@ def test_the_log_accounts_for_every_record(tokenizer, records):
 
 def test_max_samples_takes_the_first_of_each_file(tokenizer, records):
     lines: list[str] = []
-    splits = load_splits(config(records(), max_samples=2), tokenizer, lines.append, never)
+    splits = load(config(records(), max_samples=2), tokenizer, lines.append, never)
     assert len(splits.train) == 2
     assert "2 of 2 records used" in lines[0]
 
@@ -71,7 +79,7 @@ def test_max_samples_takes_the_first_of_each_file(tokenizer, records):
 def test_data_without_anything_to_learn_is_refused(tokenizer, records):
     expected = r"dataset has no example to learn from: .*0 of 2 records used, 2 dropped \(empty answer\)"
     with pytest.raises(DataError, match=expected):
-        load_splits(config(records(answers=("", " "))), tokenizer, lambda line: None, never)
+        load(config(records(answers=("", " "))), tokenizer, lambda line: None, never)
 
 
 def test_a_stop_is_heard_while_data_is_prepared(tokenizer, records):
@@ -79,13 +87,11 @@ def test_a_stop_is_heard_while_data_is_prepared(tokenizer, records):
         raise StopRequestedError
 
     with pytest.raises(StopRequestedError):
-        load_splits(config(records(answers=["one"] * 100)), tokenizer, lambda line: None, stop)
+        load(config(records(answers=["one"] * 100)), tokenizer, lambda line: None, stop)
 
 
 def test_batches_are_padded_on_the_right_and_padding_is_never_learned(tokenizer, records):
-    splits = load_splits(
-        config(records(answers=("one", "one two three four"))), tokenizer, lambda line: None, never
-    )
+    splits = load(config(records(answers=("one", "one two three four"))), tokenizer, lambda line: None, never)
     short, long = splits.train
     batch = Collator(tokenizer.pad_token_id)(splits.train)
     assert batch["input_ids"].shape[1] % 8 == 0
@@ -101,6 +107,6 @@ def test_batches_are_padded_on_the_right_and_padding_is_never_learned(tokenizer,
 def test_the_demo_data_is_all_usable(tokenizer):
     lines: list[str] = []
     demo = TrainingConfig(model_name_or_path="demo:tiny", dataset=("demo:instructions",), cutoff_len=128)
-    splits = load_splits(demo, tokenizer, lines.append, never)
+    splits = load(demo, tokenizer, lines.append, never)
     assert 150 <= len(splits.train) <= 250
     assert f"{len(splits.train)} of {len(splits.train)} records used" in lines[0]

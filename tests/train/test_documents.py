@@ -6,9 +6,10 @@ import numpy
 import pytest
 
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.train.dataset import load_splits
+from fttui_engine.train.data.dataset import Splits, load_splits
 from fttui_engine.train.errors import DataError
-from fttui_engine.train.model import find_model, load_tokenizer
+from fttui_engine.train.models.load import find_model, load_tokenizer
+from fttui_engine.train.stages import stage_of
 
 TEXTS = [f"Text {number}. " + "The sea lay grey and still. " * (number % 5 + 1) for number in range(20)]
 
@@ -18,11 +19,13 @@ def write(path, rows):
     return str(path)
 
 
-def load(tokenizer, *datasets, log=lambda line: None, **values):
+def load(tokenizer, *datasets, log=lambda line: None, **values) -> Splits:
     config = TrainingConfig(
         model_name_or_path="demo:tiny", dataset=datasets, stage="pt", **{"cutoff_len": 32} | values
     )
-    return load_splits(config, tokenizer, log, lambda: None)
+    stage = stage_of(config)
+    splits = load_splits(config, stage.reader(config, tokenizer), log, lambda: None)
+    return stage.arrange(splits, config, log)
 
 
 def all_tokens(examples):

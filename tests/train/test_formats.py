@@ -8,9 +8,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from fttui_engine.train.data.formats import converter, detect_format
+from fttui_engine.train.data.sources import Source, find_sources, read_rows
 from fttui_engine.train.errors import DataError
-from fttui_engine.train.formats import converter, detect_format
-from fttui_engine.train.sources import Source, find_sources, read_rows
 
 QUESTION, ANSWER = "Say it,\nplease.", 'It is "it".'
 PLAIN = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]

@@ -5,8 +5,8 @@ import torch
 
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
-from fttui_engine.train.freezing import freeze
-from fttui_engine.train.model import find_model, load_model
+from fttui_engine.train.models.freezing import freeze
+from fttui_engine.train.models.load import find_model, load_model
 
 
 def frozen_model(tiny_model, **values):

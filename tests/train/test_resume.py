@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fttui_engine.train.checkpoints import read_resume_point
 from fttui_engine.train.demo import demo_instructions_path
+from fttui_engine.train.loop.checkpoints import read_resume_point
 
 COMMON = {
     "max_steps": 40,

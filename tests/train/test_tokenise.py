@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
+from fttui_engine.train.data.formats import Conversation
+from fttui_engine.train.data.tokenise import IGNORED_LABEL, ConversationTokeniser
 from fttui_engine.train.errors import DataError
-from fttui_engine.train.formats import Conversation
-from fttui_engine.train.tokenise import IGNORED_LABEL, ConversationTokeniser
 
 # In the manner of Gemma and old Mistral: no system turn, other names.
 NO_SYSTEM = (

@@ -15,9 +15,9 @@ from fttui_engine.errors import FttuiError
 from fttui_engine.runs.attempt import Outcome
 from fttui_engine.runs.run import Run
 from fttui_engine.train.failures import explain
+from fttui_engine.train.loop.reporter import Reporter
+from fttui_engine.train.loop.stop import StopFlag
 from fttui_engine.train.recipe import read_config, read_resume, train
-from fttui_engine.train.reporter import Reporter
-from fttui_engine.train.stop import StopFlag
 
 if TYPE_CHECKING:
     from fttui_engine.spec.config import TrainingConfig

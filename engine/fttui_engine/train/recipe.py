@@ -9,15 +9,16 @@ from fttui_engine.runs.run import Run
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.spec.keys import BITSANDBYTES_OPTIMIZERS
 from fttui_engine.spec.resolved import read_spec
-from fttui_engine.train.arguments import training_arguments
-from fttui_engine.train.checkpoints import CheckpointFolder, ResumePoint, read_resume_point
-from fttui_engine.train.dataset import Collator, Splits, load_splits
+from fttui_engine.train.data.dataset import Splits, load_splits
 from fttui_engine.train.errors import CheckpointError, ModelError, StopRequestedError
-from fttui_engine.train.freezing import freeze
 from fttui_engine.train.lean_imports import import_transformers
-from fttui_engine.train.model import add_adapter, describe, find_model, load_model, load_tokenizer
-from fttui_engine.train.reporter import Reporter
-from fttui_engine.train.stop import StopFlag
+from fttui_engine.train.loop.arguments import training_arguments
+from fttui_engine.train.loop.checkpoints import CheckpointFolder, ResumePoint, read_resume_point
+from fttui_engine.train.loop.reporter import Reporter
+from fttui_engine.train.loop.stop import StopFlag
+from fttui_engine.train.models.freezing import freeze
+from fttui_engine.train.models.load import add_adapter, describe, find_model, load_model, load_tokenizer
+from fttui_engine.train.stages import Stage, stage_of
 from fttui_engine.version import __version__
 
 
@@ -50,10 +51,11 @@ class Prepared(NamedTuple):
 
 def train(config: TrainingConfig, resume: ResumePoint | None, reporter: Reporter, stop: StopFlag) -> Outcome:
     """Fine-tune a model as ``config`` says and return how it ended; failures are raised."""
+    stage = stage_of(config)
     output_dir = Path(config.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     try:
-        prepared = _prepare(config, reporter, stop)
+        prepared = _prepare(config, stage, reporter, stop)
     except StopRequestedError:
         return _stopped_before_training(config, resume)
 
@@ -64,7 +66,9 @@ def train(config: TrainingConfig, resume: ResumePoint | None, reporter: Reporter
         resumed_from=resume.path if resume else None,
         expected_bytes=_checkpoint_bytes(prepared.model, config),
     )
-    trainer = _trainer(config, prepared, reporter=reporter, stop=stop, checkpoints=checkpoints, resume=resume)
+    trainer = _trainer(
+        config, stage, prepared, reporter=reporter, stop=stop, checkpoints=checkpoints, resume=resume
+    )
     max_steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
     reporter.log(_plan(config, prepared.splits.train, max_steps, resume))
     if resume and resume.step >= max_steps:
@@ -85,16 +89,17 @@ def train(config: TrainingConfig, resume: ResumePoint | None, reporter: Reporter
     return Outcome("finished", step, max_steps, message, checkpoint=newest)
 
 
-def _prepare(config: TrainingConfig, reporter: Reporter, stop: StopFlag) -> Prepared:
+def _prepare(config: TrainingConfig, stage: Stage, reporter: Reporter, stop: StopFlag) -> Prepared:
     """Load tokenizer, data and model, in the order in which a mistake is found soonest."""
     # 4 s of CPU, more than anything else before the first step.
     import_transformers(_unused_packages(config))
     stop.check()
 
     source = find_model(config)
-    tokenizer = load_tokenizer(source, reporter.log, for_chat=config.stage == "sft")
+    tokenizer = load_tokenizer(source, reporter.log, for_chat=stage.NEEDS_CHAT_TEMPLATE)
     reporter.phase("data")
-    splits = load_splits(config, tokenizer, reporter.log, stop.check)
+    splits = load_splits(config, stage.reader(config, tokenizer), reporter.log, stop.check)
+    splits = stage.arrange(splits, config, reporter.log)
 
     reporter.phase("loading")
     model = _load_trainable_model(config, source)
@@ -103,22 +108,21 @@ def _prepare(config: TrainingConfig, reporter: Reporter, stop: StopFlag) -> Prep
     return Prepared(tokenizer, splits, model)
 
 
-def _trainer(config: TrainingConfig, prepared: Prepared, *, resume: ResumePoint | None, **parts: Any) -> Any:
-    # Not at the top: it is the import of transformers, which `_prepare` does in its own way.
-    from fttui_engine.train.trainer import WorkerTrainer
-
+def _trainer(
+    config: TrainingConfig, stage: Stage, prepared: Prepared, *, resume: ResumePoint | None, **parts: Any
+) -> Any:
     splits = prepared.splits
     arguments = training_arguments(
         config,
         evaluate=bool(splits.evaluation),
         evaluation_due=bool(resume and resume.evaluation_due),
     )
-    return WorkerTrainer(
+    return stage.trainer()(
         model=prepared.model,
         args=arguments,
         train_dataset=splits.train,
         eval_dataset=splits.evaluation or None,
-        data_collator=Collator(prepared.tokenizer.pad_token_id),
+        data_collator=stage.collator(config, prepared.tokenizer),
         processing_class=prepared.tokenizer,
         resume=resume,
         **parts,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from fttui_engine.spec.data_forms import ALPACA_COLUMNS, KNOWN_FORMS, form_of, shown_columns
+from fttui_engine.train.data.sources import Row, Source
 from fttui_engine.train.errors import DataError
-from fttui_engine.train.sources import Row, Source
 
 Message = dict[str, Any]
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy
 
 from fttui_engine.spec.data_forms import KNOWN_TEXTS, misfit, text_column
+from fttui_engine.train.data.sources import Row, Source
+from fttui_engine.train.data.tokenise import Example, Tokenised
 from fttui_engine.train.errors import DataError
-from fttui_engine.train.sources import Row, Source
-from fttui_engine.train.tokenise import Example, Tokenised
 
 
 class DocumentTokeniser:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.train.model import keeps_bf16
+from fttui_engine.train.models.load import keeps_bf16
 
 
 def training_arguments(config: TrainingConfig, *, evaluate: bool, evaluation_due: bool) -> Any:

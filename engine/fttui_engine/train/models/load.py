@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.demo import CHATML_TEMPLATE, DEMO_MODEL, demo_model_path
 from fttui_engine.train.errors import ModelError
-from fttui_engine.train.quantization import keep_packing, quantization_arguments, weight_count
+from fttui_engine.train.models.quantization import keep_packing, quantization_arguments, weight_count
 
 # LLaMA-Factory's names of attention kernels; auto is transformers' own choice, sdpa where the model has it.
 _ATTENTION = {"auto": None, "disabled": "eager", "sdpa": "sdpa", "fa2": "flash_attention_2"}

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from fttui_engine.train.data.formats import Conversation, Message
 from fttui_engine.train.errors import DataError
-from fttui_engine.train.formats import Conversation, Message
 
 IGNORED_LABEL = -100
 """The label that torch's cross entropy leaves out."""

@@ -1,18 +1,16 @@
-"""The data of a run: read, tokenised, split, counted in the log, and put into batches."""
+"""The data of a run: read, tokenised, split, and counted in the log."""
 
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.train.documents import DocumentTokeniser, pack
+from fttui_engine.train.data.sources import Row, Source, find_sources, read_rows
+from fttui_engine.train.data.tokenise import IGNORED_LABEL, Example, Tokenised
 from fttui_engine.train.errors import DataError
-from fttui_engine.train.formats import converter, detect_format
-from fttui_engine.train.sources import Row, Source, find_sources, read_rows
-from fttui_engine.train.tokenise import IGNORED_LABEL, ConversationTokeniser, Example, Tokenised
 
 # Between two looks at the stop request and two progress lines in the log.
 _LOOK_EVERY_EXAMPLES = 64
@@ -26,31 +24,25 @@ class Splits(NamedTuple):
     evaluation: list[Example]
 
 
-class _ConversationReader:
-    """Turns records of the three forms of conversations into tokens."""
-
-    def __init__(self, tokenise: ConversationTokeniser) -> None:
-        self._tokenise = tokenise
+class Reader(Protocol):
+    """Turns the records of a file into tokens, as a stage learns them."""
 
     def for_source(
         self, source: Source, columns: Mapping[str, Any]
     ) -> tuple[str, Callable[[Row], Tokenised]]:
-        formatting = detect_format(source, columns)
-        convert = converter(source, formatting)
-        return formatting, lambda row: self._tokenise(convert(row))
+        """Return the words for the form of a file's records, and what turns one of them into tokens."""
 
 
 def load_splits(
-    config: TrainingConfig, tokenizer: Any, log: Callable[[str], None], check_stop: Callable[[], None]
+    config: TrainingConfig, reader: Reader, log: Callable[[str], None], check_stop: Callable[[], None]
 ) -> Splits:
     """Return the tokenised data of a configuration; ``check_stop`` is called every few examples and may raise."""
-    tokeniser = _tokeniser(config, tokenizer)
 
     def load(key: str, names: Sequence[str]) -> list[Example]:
         examples: list[Example] = []
         accounts: list[_Account] = []
         for source in find_sources(names, config.dataset_dir):
-            found, account = _load(source, tokeniser, config, log, check_stop)
+            found, account = _load(source, reader, config, log, check_stop)
             examples += found
             accounts.append(account)
         if not examples:
@@ -63,33 +55,8 @@ def load_splits(
 
     train = load("dataset", config.dataset)
     if config.eval_dataset:
-        splits = Splits(train, load("eval_dataset", config.eval_dataset))
-    else:
-        splits = split(train, config.val_size, config.data_seed)
-    if not _packs(config):
-        return splits
-    # After the split, so that no text is learned in part and evaluated in part.
-    packed = Splits(*(pack(documents, config.cutoff_len) for documents in splits))
-    log(f"data: packed into {len(packed.train)} examples of {config.cutoff_len} tokens")
-    return packed
-
-
-def _packs(config: TrainingConfig) -> bool:
-    return config.stage == "pt" and config.packing is not False
-
-
-def _tokeniser(config: TrainingConfig, tokenizer: Any) -> DocumentTokeniser | _ConversationReader:
-    if config.stage == "pt":
-        return DocumentTokeniser(tokenizer, config.cutoff_len, packing=_packs(config))
-    return _ConversationReader(
-        ConversationTokeniser(
-            tokenizer,
-            config.cutoff_len,
-            train_on_prompt=config.train_on_prompt,
-            mask_history=config.mask_history,
-            default_system=config.default_system,
-        )
-    )
+        return Splits(train, load("eval_dataset", config.eval_dataset))
+    return split(train, config.val_size, config.data_seed)
 
 
 def split(examples: list[Example], val_size: float, seed: int) -> Splits:
@@ -111,7 +78,7 @@ def split(examples: list[Example], val_size: float, seed: int) -> Splits:
 
 def _load(
     source: Source,
-    tokeniser: DocumentTokeniser | _ConversationReader,
+    reader: Reader,
     config: TrainingConfig,
     log: Callable[[str], None],
     check_stop: Callable[[], None],
@@ -125,7 +92,7 @@ def _load(
         if config.max_samples is not None and account.rows >= config.max_samples:
             break
         if tokenise is None:
-            account.formatting, tokenise = tokeniser.for_source(source, row.values)
+            account.formatting, tokenise = reader.for_source(source, row.values)
         result = tokenise(row)
         account.count(result)
         if result.example is not None:
@@ -177,28 +144,3 @@ class _Account:
                 f"warning: the chat template rewrites earlier answers, so {self._history_unlearned} conversations "
                 "teach their last answer only"
             )
-
-
-class Collator:
-    """Pads examples to one length, on the right, as training attends to the past only."""
-
-    def __init__(self, pad_token_id: int) -> None:
-        self._pad_token_id = pad_token_id
-
-    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
-        """Return input ids, attention mask and labels as tensors."""
-        import torch
-
-        # Tensor cores want multiples of 8; on a CPU the few extra columns cost less than 3 %.
-        length = -(-max(len(example.input_ids) for example in examples) // 8) * 8
-
-        shape = (len(examples), length)
-        input_ids = torch.full(shape, self._pad_token_id, dtype=torch.int64)
-        attention_mask = torch.zeros(shape, dtype=torch.int64)
-        labels = torch.full(shape, IGNORED_LABEL, dtype=torch.int64)
-        for row, example in enumerate(examples):
-            end = len(example.input_ids)
-            input_ids[row, :end] = torch.from_numpy(example.input_ids)
-            attention_mask[row, :end] = 1
-            labels[row, :end] = torch.from_numpy(example.labels)
-        return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}

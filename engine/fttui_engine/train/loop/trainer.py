@@ -8,10 +8,10 @@ from peft import PeftModel
 from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from fttui_engine.train.checkpoints import CheckpointFolder, ResumePoint
 from fttui_engine.train.errors import CheckpointError, LossNotFiniteError, StopRequestedError
-from fttui_engine.train.reporter import Reporter
-from fttui_engine.train.stop import StopFlag
+from fttui_engine.train.loop.checkpoints import CheckpointFolder, ResumePoint
+from fttui_engine.train.loop.reporter import Reporter
+from fttui_engine.train.loop.stop import StopFlag
 
 
 class WorkerTrainer(Trainer):

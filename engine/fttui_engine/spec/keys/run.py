@@ -1,0 +1,26 @@
+"""The run: block, which is ours alone."""
+
+from fttui_engine.spec.keys.key import Key
+
+RUN = (
+    Key("run.name", "text", None, "Name of the run: letters, digits, . _ - (64 at most)."),
+    Key("run.gpus", "gpus", "auto", "GPUs: a number of them, a list of indices, auto or none."),
+    Key("run.processes", "whole", None, "Processes where there is no GPU.", at_least=1, at_most=1024),
+    Key(
+        "run.strategy",
+        "choice",
+        "auto",
+        "How several processes share the work.",
+        choices=("auto", "ddp", "fsdp", "deepspeed"),
+    ),
+    Key("run.nodes", "nodes", 1, "Hosts: a number or a list."),
+    Key("run.min_nodes", "whole", None, "Go on with as few hosts as this.", at_least=1),
+    Key("run.launcher", "choice", "local", "How processes are started.", choices=("local", "ssh", "slurm")),
+    Key("run.restart.max", "whole", 0, "Automatic restarts after a failure.", at_least=0, at_most=1000),
+    Key("run.restart.backoff_seconds", "number", None, "Pause before an automatic restart.", at_least=0),
+    Key("run.restart.on_oom", "text", None, "What to do when GPU memory runs out."),
+    Key("run.resume_after_reboot", "flag", False, "Go on by itself after the host came back."),
+    Key("run.environment", "environment", None, "Environment variables of the run."),
+    Key("run.python", "path", None, "Python that runs the training; unset means the one of fttui."),
+    Key("run.command", "command", None, "Run this program instead of our training: a list of words."),
+)

@@ -1,0 +1,1 @@
+"""The model: loading, quantizing, adapters, what is trained and what is frozen."""

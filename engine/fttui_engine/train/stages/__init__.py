@@ -1,0 +1,41 @@
+"""What differs between the stages: how records become examples, examples batches, and batches a loss."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.data.dataset import Reader, Splits
+
+if TYPE_CHECKING:
+    from fttui_engine.train.loop.trainer import WorkerTrainer
+
+
+class Stage(Protocol):
+    """What the recipe asks of a stage; each module beside this one offers it."""
+
+    NEEDS_CHAT_TEMPLATE: bool
+
+    def reader(self, config: TrainingConfig, tokenizer: Any) -> Reader:
+        """Return what turns records into examples."""
+
+    def arrange(self, splits: Splits, config: TrainingConfig, log: Callable[[str], None]) -> Splits:
+        """Return the examples as they are trained on, such as packed ones; called after the split."""
+
+    def collator(self, config: TrainingConfig, tokenizer: Any) -> Callable[[Sequence[Any]], dict[str, Any]]:
+        """Return what makes a batch of tensors of some examples."""
+
+    def trainer(self) -> "type[WorkerTrainer]":
+        """Return the Trainer with the loss of this stage; imports transformers."""
+
+
+def stage_of(config: TrainingConfig) -> Stage:
+    """Return the stage that a configuration asks for."""
+    match config.stage:
+        case "pt":
+            from fttui_engine.train.stages import pretraining
+
+            return pretraining
+        case _:
+            from fttui_engine.train.stages import supervised
+
+            return supervised

@@ -1,0 +1,61 @@
+"""Stage sft: conversations, of which the answers are learned."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.data.batches import Collator
+from fttui_engine.train.data.dataset import Reader, Splits
+from fttui_engine.train.data.formats import converter, detect_format
+from fttui_engine.train.data.sources import Row, Source
+from fttui_engine.train.data.tokenise import ConversationTokeniser, Tokenised
+
+if TYPE_CHECKING:
+    from fttui_engine.train.loop.trainer import WorkerTrainer
+
+NEEDS_CHAT_TEMPLATE = True
+
+
+class ConversationReader:
+    """Turns records of the three forms of conversations into tokens."""
+
+    def __init__(self, tokenise: ConversationTokeniser) -> None:
+        self._tokenise = tokenise
+
+    def for_source(
+        self, source: Source, columns: Mapping[str, Any]
+    ) -> tuple[str, Callable[[Row], Tokenised]]:
+        """Return the form of a file's records and what turns one of them into tokens."""
+        formatting = detect_format(source, columns)
+        convert = converter(source, formatting)
+        return formatting, lambda row: self._tokenise(convert(row))
+
+
+def reader(config: TrainingConfig, tokenizer: Any) -> Reader:
+    """Return what turns conversations into tokens and labels."""
+    return ConversationReader(
+        ConversationTokeniser(
+            tokenizer,
+            config.cutoff_len,
+            train_on_prompt=config.train_on_prompt,
+            mask_history=config.mask_history,
+            default_system=config.default_system,
+        )
+    )
+
+
+def arrange(splits: Splits, config: TrainingConfig, log: Callable[[str], None]) -> Splits:
+    """Return the examples as they are."""
+    return splits
+
+
+def collator(config: TrainingConfig, tokenizer: Any) -> Callable[[Sequence[Any]], dict[str, Any]]:
+    """Return what pads examples to one length."""
+    return Collator(tokenizer.pad_token_id)
+
+
+def trainer() -> "type[WorkerTrainer]":
+    """Return the Trainer whose loss is the cross entropy of the labels."""
+    from fttui_engine.train.loop.trainer import WorkerTrainer
+
+    return WorkerTrainer
