@@ -19,7 +19,7 @@ from fttui_engine.errors import WrongRequestError
 from fttui_engine.runs.commands import STOP, drop_command, read_answer
 from fttui_engine.runs.files import read_json, write_json
 from fttui_engine.runs.journal import Journal, read_state
-from fttui_engine.runs.run import Run
+from fttui_engine.runs.run import Run, all_runs
 from fttui_engine.runs.states import State
 from fttui_engine.supervise import control
 from run_driver import Driver, is_running, until
@@ -255,6 +255,39 @@ def test_reboot_before_the_attempt_began_interrupts(driver: Driver) -> None:
     Journal(run).move(State.STARTING, "resume_requested", "Resume.", attempt=2)
     pretend(run, boot_id="00000000-0000-0000-0000-000000000000")
     assert driver.show(run)["state"] == "interrupted"
+
+
+class Container:
+    """A pid namespace whose end kills all that is in it, as that of a container does."""
+
+    def __init__(self, *command: str) -> None:
+        wait = 'trap "exit 0" TERM; "$@"; echo up; sleep 600 & wait'
+        argv = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", wait, "sh", *command]
+        self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True)
+        assert self._process.stdout is not None
+        while (line := self._process.stdout.readline()) != b"up\n":
+            assert line, "the container ended early"
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def test_restarted_container_interrupts_what_ran_in_it(driver: Driver) -> None:
+    container = Container(sys.executable, "-m", "fttui", "start", "--name", "inside", "--", "sleep", "600")
+    try:
+        (run,) = all_runs(driver.home)
+        until(lambda: read_state(run).state is State.RUNNING, "the run in the container")
+        assert "another container of this host" in driver.cli("stop", run.id, check=2).stderr
+    finally:
+        container.end()
+    until(lambda: driver.show(run)["state"] == "interrupted", "the verdict")
+    shown = driver.show(run)
+    assert shown["exit"]["message"] == "The container was restarted."
+    control.resume(run)
+    driver.reach(run, State.RUNNING)
+    control.stop(run, now=True)
+    driver.end(run)
 
 
 def test_live_run_of_another_host_is_left_alone_and_its_host_named(driver: Driver) -> None:

@@ -15,7 +15,7 @@ def ended(code: int | None = None, number: int | None = None) -> Exit:
 
 
 def verdict(**evidence: Any) -> Verdict:
-    known = {"intent": "", "outcome": None, "exit": None, "rebooted": False, "oom_kills": 0, "last_line": ""}
+    known = {"intent": "", "outcome": None, "exit": None, "restarted": "", "oom_kills": 0, "last_line": ""}
     return judge(Evidence(**{**known, **evidence}), "demo")
 
 
@@ -37,9 +37,9 @@ def outcome(result: str, **more: Any) -> Outcome:
         ({"exit": ended(None, 40)}, State.FAILED, "signal", "Killed by signal 40"),
         ({"exit": ended(None, 63)}, State.FAILED, "signal", "Killed by"),
         ({}, State.FAILED, "unknown", "no keeper was there"),
-        ({"rebooted": True}, State.INTERRUPTED, "reboot", "host was restarted"),
-        ({"rebooted": True, "intent": "stop"}, State.INTERRUPTED, "reboot", "host was restarted"),
-        ({"rebooted": True, "outcome": outcome("finished")}, State.FINISHED, "finished", "It said so."),
+        ({"restarted": "host"}, State.INTERRUPTED, "reboot", "host was restarted"),
+        ({"restarted": "host", "intent": "stop"}, State.INTERRUPTED, "reboot", "host was restarted"),
+        ({"restarted": "host", "outcome": outcome("finished")}, State.FINISHED, "finished", "It said so."),
         ({"intent": "stop", "exit": ended(None, 15)}, State.STOPPED, "stopped", "Ended as asked."),
         ({"intent": "stop", "exit": ended(None, 9)}, State.STOPPED, "stopped", "was killed"),
         ({"intent": "kill", "exit": ended(None, 9)}, State.STOPPED, "killed", "at once, as asked"),
@@ -70,7 +70,7 @@ def test_every_signal_has_a_sentence(number: signal.Signals) -> None:
 
 def test_only_a_training_has_a_checkpoint_to_go_on_from() -> None:
     assert "goes on from the newest checkpoint" in verdict(exit=ended(1)).exit.advice
-    for evidence in ({"exit": ended(1)}, {"exit": ended(None, 9)}, {"rebooted": True}):
+    for evidence in ({"exit": ended(1)}, {"exit": ended(None, 9)}, {"restarted": "host"}):
         advice = verdict(**evidence, kind="command").exit.advice
         assert "starts the program again" in advice
         assert "checkpoint" not in advice

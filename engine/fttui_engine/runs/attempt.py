@@ -87,6 +87,7 @@ class Attempt:
         self.path = path
         self.number = int(path.name)
         self.log_path = path / "log"
+        self.lock_path = path / "lock"
         self.stop_request_path = path / "stop.request"
         self._exit_path = path / "exit.json"
 

@@ -52,6 +52,7 @@ class Run:
         self.events_path = path / "events.jsonl"
         self.metrics_path = path / "metrics.jsonl"
         self.keeper_path = path / "keeper.json"
+        self.keeper_lock_path = path / "keeper.lock"
         self.lease_path = path / "lease.json"
         self.lock_path = path / "lock"
         self.supervisor_log_path = path / "supervisor.log"

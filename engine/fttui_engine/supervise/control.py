@@ -18,8 +18,16 @@ from fttui_engine.runs.commands import (
     withdraw_command,
 )
 from fttui_engine.runs.files import read_json_or_none
-from fttui_engine.runs.identity import Liveness, boot_id, identify_self, identity_from_json, this_host
+from fttui_engine.runs.identity import (
+    Liveness,
+    boot_id,
+    identify_self,
+    identity_from_json,
+    pid_namespace,
+    this_host,
+)
 from fttui_engine.runs.journal import ExitVerdict, Journal, read_state
+from fttui_engine.runs.lifetime import liveness_of
 from fttui_engine.runs.lock import charge_lock
 from fttui_engine.runs.run import (
     Run,
@@ -134,8 +142,8 @@ def adopt(run: Run, lock_seconds: float = 10.0) -> str:
         if not read_state(run).state.is_live or _in_charge(run) is not Liveness.DEAD:
             return ""
         journal = Journal(run)
-        if _was_to_start_before_reboot(run):
-            message = "The host was restarted before the attempt had begun."
+        if restarted := _restarted_before_it_began(run):
+            message = f"The {restarted} was restarted before the attempt had begun."
             verdict = ExitVerdict("reboot", None, None, message, f"fttui resume {run.id} starts it")
             journal.move(State.INTERRUPTED, "interrupted", message, exit=verdict, ended_at=time.time())
             return message
@@ -155,13 +163,15 @@ def _is_settled(run: Run) -> bool:
     return _supervisor_is_alive(run) and (process is None or process.is_alive)
 
 
-def _was_to_start_before_reboot(run: Run) -> bool:
-    """Whether the present attempt has no process yet and its keeper belongs to an earlier boot of this host."""
+def _restarted_before_it_began(run: Run) -> str:
+    """Return what was restarted, ``host`` or ``container``, while the present attempt had no process yet; else ``""``."""
     value = read_json_or_none(run.keeper_path) or {}
     keeper = identity_from_json(value.get("keeper"))
-    return (
-        keeper is not None and keeper.boot_id != boot_id() and value.get("attempt") != read_state(run).attempt
-    )
+    if keeper is None or value.get("attempt") == read_state(run).attempt:
+        return ""
+    if keeper.boot_id != boot_id():
+        return "host"
+    return "container" if keeper.pid_namespace != pid_namespace() else ""
 
 
 def _next_attempt(run: Run, request: Request, event: str, message: str) -> Run:
@@ -228,7 +238,7 @@ def _refuse_foreign(run: Run) -> None:
 def _in_charge(run: Run) -> Liveness:
     """Say whether somebody is in charge of a run: its keeper, else a supervisor about to replace the keeper."""
     keeper = identity_from_json((read_json_or_none(run.keeper_path) or {}).get("keeper"))
-    found = keeper.liveness() if keeper else Liveness.DEAD
+    found = liveness_of(keeper, run.keeper_lock_path) if keeper else Liveness.DEAD
     if found is Liveness.DEAD and _supervisor_is_alive(run):
         return Liveness.ALIVE
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fttui_engine.runs.attempt import Attempt, Exit
 from fttui_engine.runs.files import read_json_or_none
-from fttui_engine.runs.identity import ProcessIdentity, boot_id, identity_from_json
+from fttui_engine.runs.identity import ProcessIdentity, boot_id, identity_from_json, pid_namespace
 from fttui_engine.runs.run import Run
 from fttui_engine.supervise.pidfd import ProcessWatch, zombie_status
 
@@ -40,7 +40,7 @@ def await_exit(run: Run, attempt: Attempt, watch: ProcessWatch | None, started_a
         ended, patience = attempt.read_exit(), KEEPER_SECONDS
         if not ended and not _keeper_will_tell(run, attempt):
             ended, patience = witnessed_exit(run, attempt, watch, started_at), WITNESS_SECONDS
-        if ended or was_rebooted(run, attempt) or time.monotonic() - started > patience:
+        if ended or what_restarted(run, attempt) or time.monotonic() - started > patience:
             return ended
         time.sleep(0.02)
 
@@ -60,10 +60,14 @@ def witnessed_exit(run: Run, attempt: Attempt, watch: ProcessWatch | None, start
     return ended
 
 
-def was_rebooted(run: Run, attempt: Attempt) -> bool:
-    """Whether the attempt's process belongs to an earlier boot of this host."""
+def what_restarted(run: Run, attempt: Attempt) -> str:
+    """Return ``host`` or ``container`` where the attempt's dead process belongs to an earlier life of it, else ``""``."""
     identity = recorded_process(run, attempt)
-    return identity is not None and identity.boot_id != boot_id()
+    if identity is None:
+        return ""
+    if identity.boot_id != boot_id():
+        return "host"
+    return "container" if identity.pid_namespace != pid_namespace() else ""
 
 
 def _keeper_will_tell(run: Run, attempt: Attempt) -> bool:

@@ -7,6 +7,7 @@ and is never upgraded while it lives. What it promises:
   and no hang-up reaches it.
 - No attempt runs a single instruction before ``keeper.json`` says who it is: the forked child waits at a gate.
 - Every attempt that ends under it leaves an ``exit.json``, whatever the supervisor is doing.
+- It holds ``keeper.lock`` as long as it lives, and the attempt's process the lock in the attempt's folder.
 - While anything is left to do there is a supervisor: one that dies is followed by another.
 """
 
@@ -24,6 +25,7 @@ from typing import NoReturn
 from fttui_engine.runs.attempt import Attempt, Exit, Launch
 from fttui_engine.runs.files import SCHEMA, read_json_or_none, write_json
 from fttui_engine.runs.identity import identify, identify_self, identity_to_json
+from fttui_engine.runs.lifetime import hold
 from fttui_engine.runs.run import Run
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -45,6 +47,7 @@ class Keeper:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._alive = hold(run.keeper_lock_path)
         self._attempt: Attempt | None = None
         self._attempt_pid = 0
         self._attempt_started_at = 0.0
@@ -181,11 +184,14 @@ class Keeper:
         if launch is None:
             raise SystemExit(f"attempt {number} has no launch.json")
         gate_read, gate_write = os.pipe()
+        # Taken before there is a child, so that nobody can find it on record without its lock.
+        alive = hold(attempt.lock_path)
         pid = os.fork()
         if pid == 0:
             os.close(gate_write)
-            _become_attempt(self._run, attempt, launch, gate_read)
+            _become_attempt(self._run, attempt, launch, gate_read, alive)
         os.close(gate_read)
+        os.close(alive)
         self._attempt, self._attempt_pid, self._attempt_started_at = attempt, pid, time.time()
         self._record(number, identity_to_json(identify(pid)))
         os.write(gate_write, b"g")
@@ -204,7 +210,7 @@ class Keeper:
         )
 
 
-def _become_attempt(run: Run, attempt: Attempt, launch: Launch, gate_read: int) -> NoReturn:
+def _become_attempt(run: Run, attempt: Attempt, launch: Launch, gate_read: int, alive: int) -> NoReturn:
     """Turn the forked child into the attempt once the gate opens; a keeper that died before closes it for ever."""
     status = EXEC_FAILED
     try:
@@ -215,7 +221,9 @@ def _become_attempt(run: Run, attempt: Attempt, launch: Launch, gate_read: int) 
         _raise_oom_score()
         if os.read(gate_read, 1) != b"g":
             os._exit(GATE_CLOSED)
-        os.closerange(3, 4096)
+        os.closerange(3, alive)
+        os.closerange(alive + 1, 4096)
+        os.set_inheritable(alive, True)
         _default_signals()
         environment = {**os.environ, **launch.environment}
         environment.pop("FTTUI_ROLE", None)

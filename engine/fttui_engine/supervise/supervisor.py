@@ -23,6 +23,7 @@ from fttui_engine.runs.commands import answer_command, refuse_commands, waiting_
 from fttui_engine.runs.files import SCHEMA, DamagedFileError, write_json
 from fttui_engine.runs.identity import Liveness, identify_self, identity_to_json
 from fttui_engine.runs.journal import ExitVerdict, Journal
+from fttui_engine.runs.lifetime import liveness_of
 from fttui_engine.runs.lock import charge_lock
 from fttui_engine.runs.run import Plan, Run
 from fttui_engine.runs.states import State
@@ -31,7 +32,7 @@ from fttui_engine.supervise.evidence import (
     await_exit,
     recorded_keeper,
     recorded_process,
-    was_rebooted,
+    what_restarted,
     witnessed_exit,
 )
 from fttui_engine.supervise.pidfd import ProcessWatch
@@ -96,7 +97,7 @@ class Supervisor:
         identity = recorded_process(self._run, self._attempt)
         if identity is None:
             self._bring_to_start()
-        elif (liveness := identity.liveness()) is Liveness.DEAD:
+        elif (liveness := liveness_of(identity, self._attempt.lock_path)) is Liveness.DEAD:
             self._end()
         elif liveness is Liveness.ALIVE:
             self._watch = self._watch or ProcessWatch(identity)
@@ -202,7 +203,7 @@ class Supervisor:
             intent=wished,
             outcome=self._attempt.read_outcome(),
             exit=ended,
-            rebooted=was_rebooted(self._run, self._attempt),
+            restarted=what_restarted(self._run, self._attempt),
             oom_kills=self._oom.recent_kills(),
             last_line=last_line(self._attempt),
             kind=self._plan.kind,

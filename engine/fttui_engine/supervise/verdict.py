@@ -19,7 +19,8 @@ class Evidence(NamedTuple):
     """What was wished of the attempt: ``""``, ``stop``, ``kill`` or ``shutdown``."""
     outcome: Outcome | None
     exit: Exit | None
-    rebooted: bool
+    restarted: str
+    """What was restarted under the attempt: ``host``, ``container`` or ``""``."""
     oom_kills: int
     """Processes that the kernel's out-of-memory killer ended on this host while the attempt ran."""
     last_line: str
@@ -47,9 +48,11 @@ def judge(evidence: Evidence, run_id: str) -> Verdict:
         return _stopped(evidence, outcome.message, run_id)
     if outcome:
         return _verdict(State.FAILED, outcome.kind or "error", evidence, outcome.message, outcome.advice)
-    if evidence.rebooted:
+    if evidence.restarted:
         advice = _how_to_go_on(evidence, run_id)
-        return _verdict(State.INTERRUPTED, "reboot", evidence, "The host was restarted.", advice)
+        return _verdict(
+            State.INTERRUPTED, "reboot", evidence, f"The {evidence.restarted} was restarted.", advice
+        )
     if evidence.intent == "kill":
         return _verdict(State.STOPPED, "killed", evidence, "Ended at once, as asked.")
     if evidence.intent:
