@@ -102,7 +102,7 @@ def _prepare(config: TrainingConfig, stage: Stage, reporter: Reporter, stop: Sto
     splits = stage.arrange(splits, config, reporter.log)
 
     reporter.phase("loading")
-    model = _load_trainable_model(config, source)
+    model = stage.equip(_load_trainable_model(config, source), config)
     reporter.log(describe(model))
     stop.check()
     return Prepared(tokenizer, splits, model)
@@ -117,7 +117,7 @@ def _trainer(
         evaluate=bool(splits.evaluation),
         evaluation_due=bool(resume and resume.evaluation_due),
     )
-    return stage.trainer()(
+    return stage.trainer(config)(
         model=prepared.model,
         args=arguments,
         train_dataset=splits.train,

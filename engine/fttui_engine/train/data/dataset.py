@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.data.sources import Row, Source, find_sources, read_rows
-from fttui_engine.train.data.tokenise import IGNORED_LABEL, Example, Tokenised
+from fttui_engine.train.data.tokenise import Example, Tokenised
 from fttui_engine.train.errors import DataError
 
 # Between two looks at the stop request and two progress lines in the log.
@@ -125,8 +125,8 @@ class _Account:
             return
         self._used += 1
         self._cut += result.was_cut
-        self._tokens += len(result.example.input_ids)
-        self._learned += int((result.example.labels != IGNORED_LABEL).sum())
+        self._tokens += result.example.token_count
+        self._learned += result.example.learned_count
 
     def records(self) -> str:
         """Say how many records were used, and why the others were not."""

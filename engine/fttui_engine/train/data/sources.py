@@ -25,6 +25,8 @@ class Source(NamedTuple):
     tags: dict[str, str] | None = None
     """Names of roles and fields inside the messages, as in ``dataset_info.json``."""
     max_rows: int | None = None
+    ranking: bool = False
+    """Each record holds a better and a worse answer, as ``dataset_info.json`` says."""
 
 
 class Row(NamedTuple):
@@ -71,8 +73,6 @@ def _named_source(name: str, dataset_dir: Path) -> Source:
     if not isinstance(entry, dict):
         known = ", ".join(sorted(table)[:20]) if isinstance(table, dict) else "nothing: it is not a table"
         raise DataError(f"{table_path} has no data set {name!r}", f"it has {known}")
-    if entry.get("ranking"):
-        raise DataError(f"data set {name!r} holds preference pairs", "supervised fine-tuning needs answers")
     if not isinstance(entry.get("file_name"), str):
         raise DataError(
             f"data set {name!r} in {table_path} has no file_name",
@@ -86,7 +86,14 @@ def _named_source(name: str, dataset_dir: Path) -> Source:
     file = dataset_dir / entry["file_name"]
     if not file.is_file():
         raise DataError(f"data set {name!r}: there is no file {file}", f"correct file_name in {table_path}")
-    return Source(file, formatting, entry.get("columns"), entry.get("tags"), entry.get("num_samples"))
+    return Source(
+        file,
+        formatting,
+        entry.get("columns"),
+        entry.get("tags"),
+        entry.get("num_samples"),
+        ranking=bool(entry.get("ranking")),
+    )
 
 
 def read_rows(source: Source) -> Iterator[Row]:

@@ -20,11 +20,21 @@ class Example(NamedTuple):
     input_ids: numpy.ndarray
     labels: numpy.ndarray
 
+    @property
+    def token_count(self) -> int:
+        """How many tokens it has."""
+        return len(self.input_ids)
+
+    @property
+    def learned_count(self) -> int:
+        """How many of them are learned."""
+        return int((self.labels != IGNORED_LABEL).sum())
+
 
 class Tokenised(NamedTuple):
     """What became of one conversation."""
 
-    example: Example | None
+    example: Any
     """``None`` where there is nothing to learn in it."""
     dropped: str = ""
     """Why it was left out, such as ``empty answer``."""

@@ -32,6 +32,8 @@ class ResumePoint(NamedTuple):
     tokens: int
     evaluation_due: bool
     """The evaluation of this step was still to be done."""
+    stage: dict[str, Any]
+    """What the stage's own Trainer keeps beside the weights."""
 
 
 def read_resume_point(folder: Path) -> ResumePoint:
@@ -45,6 +47,7 @@ def read_resume_point(folder: Path) -> ResumePoint:
             int(extra["last_logged_step"]),
             int(extra["tokens"]),
             bool(extra["evaluation_due"]),
+            dict(extra.get("stage", {})),
         )
     except CheckpointDamagedError as error:
         raise CheckpointError(error.message, error.hint) from error

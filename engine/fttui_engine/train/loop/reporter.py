@@ -15,6 +15,8 @@ from fttui_engine.runs.run import Run
 _SECONDS_BETWEEN_PROGRESS = 0.25
 # Long enough to be calm, short enough to follow a GPU that gets slower.
 _STEPS_FOR_ETA = 100
+# What the Trainer logs in every stage; all else is a stage's own measure, such as rewards/margins.
+_OF_EVERY_STAGE = ("loss", "learning_rate", "grad_norm", "epoch")
 
 
 class Reporter:
@@ -92,6 +94,7 @@ class Reporter:
         self._progress = self._progress._replace(
             loss=values["loss"], tokens_per_second=tokens_per_second, step_seconds=step_seconds
         )
+        more = {name: value for name, value in values.items() if name not in _OF_EVERY_STAGE}
         self._metrics.append(
             {
                 "time": time.time(),
@@ -106,11 +109,12 @@ class Reporter:
                 "attempt": self._attempt.number,
             }
             | ({} if gpu_memory_peak_bytes is None else {"gpu_memory_peak_bytes": gpu_memory_peak_bytes})
+            | more
         )
         self.log(
             f"step {self.step}/{self.max_steps} loss {values['loss']:.4f} lr {values['learning_rate']:.3g}"
             f" grad_norm {_shown(values.get('grad_norm'))} tok/s {_shown(tokens_per_second)}"
-            f" eta {_clock(self._progress.eta_seconds)}"
+            f" eta {_clock(self._progress.eta_seconds)}{_listed(more)}"
         )
         self._write_progress()
 
@@ -119,10 +123,9 @@ class Reporter:
         self._metrics.append(
             {"time": time.time(), "step": step, "epoch": epoch, **metrics, "attempt": self._attempt.number}
         )
-        self.log(
-            f"step {step}/{self.max_steps} eval_loss {metrics['eval_loss']:.4f}"
-            f" eval_perplexity {metrics['eval_perplexity']:.4g}"
-        )
+        clocks = ("eval_loss", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+        more = {name: value for name, value in metrics.items() if name not in clocks}
+        self.log(f"step {step}/{self.max_steps} eval_loss {metrics['eval_loss']:.4f}{_listed(more)}")
 
     def _eta_seconds(self, step: int) -> float | None:
         if self.max_steps is None or not self._recent_step_seconds:
@@ -139,6 +142,12 @@ class Reporter:
 
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def _listed(numbers: Mapping[str, Any]) -> str:
+    return "".join(
+        f" {name} {value:.4g}" for name, value in numbers.items() if isinstance(value, int | float)
+    )
 
 
 def _clock(seconds: float | None) -> str:

@@ -49,6 +49,7 @@ class WorkerTrainer(Trainer):
         if self._resume:
             self._tr_loss.fill_(self._resume.loss_sum)
             self._globalstep_last_logged = self._resume.last_logged_step
+            self._restore_stage(self._resume.stage)
         self.reporter.start(self.state.global_step, self.state.max_steps, self._tokens)
 
     def training_step(
@@ -139,6 +140,13 @@ class WorkerTrainer(Trainer):
 
     # ---- Checkpoints ----
 
+    def _stage_state(self) -> dict[str, Any]:
+        """Return what a stage's own Trainer keeps beside the weights, as JSON; called by every rank."""
+        return {}
+
+    def _restore_stage(self, state: dict[str, Any]) -> None:
+        """Take back what ``_stage_state`` returned."""
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         loss_sum = self._tr_loss.item()
         self._require_finite(loss_sum)
@@ -151,6 +159,7 @@ class WorkerTrainer(Trainer):
                 "last_logged_step": self._globalstep_last_logged,
                 "tokens": self._tokens_so_far(),
                 "evaluation_due": self._evaluation_due(),
+                "stage": self._stage_state(),
             },
         )
         if manifest:

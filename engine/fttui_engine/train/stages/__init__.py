@@ -24,8 +24,11 @@ class Stage(Protocol):
     def collator(self, config: TrainingConfig, tokenizer: Any) -> Callable[[Sequence[Any]], dict[str, Any]]:
         """Return what makes a batch of tensors of some examples."""
 
-    def trainer(self) -> "type[WorkerTrainer]":
-        """Return the Trainer with the loss of this stage; imports transformers."""
+    def equip(self, model: Any, config: TrainingConfig) -> Any:
+        """Return the model with what this stage puts on it, such as a value head; called after the adapter."""
+
+    def trainer(self, config: TrainingConfig) -> "Callable[..., WorkerTrainer]":
+        """Return what makes the Trainer with the loss of this stage; imports transformers, may load a second model."""
 
 
 def stage_of(config: TrainingConfig) -> Stage:

@@ -6,9 +6,9 @@ from typing import Any
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.data.dataset import Reader, Splits
 from fttui_engine.train.data.documents import DocumentTokeniser, pack
-from fttui_engine.train.stages.supervised import collator, trainer
+from fttui_engine.train.stages.supervised import collator, equip, trainer
 
-__all__ = ["NEEDS_CHAT_TEMPLATE", "arrange", "collator", "reader", "trainer"]
+__all__ = ["NEEDS_CHAT_TEMPLATE", "arrange", "collator", "equip", "reader", "trainer"]
 
 NEEDS_CHAT_TEMPLATE = False
 

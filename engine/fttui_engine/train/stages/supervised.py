@@ -9,6 +9,7 @@ from fttui_engine.train.data.dataset import Reader, Splits
 from fttui_engine.train.data.formats import converter, detect_format
 from fttui_engine.train.data.sources import Row, Source
 from fttui_engine.train.data.tokenise import ConversationTokeniser, Tokenised
+from fttui_engine.train.errors import DataError
 
 if TYPE_CHECKING:
     from fttui_engine.train.loop.trainer import WorkerTrainer
@@ -26,6 +27,11 @@ class ConversationReader:
         self, source: Source, columns: Mapping[str, Any]
     ) -> tuple[str, Callable[[Row], Tokenised]]:
         """Return the form of a file's records and what turns one of them into tokens."""
+        if source.ranking:
+            raise DataError(
+                f"{source.path} holds pairs of a better and a worse answer, and stage: sft learns single answers",
+                "use stage: dpo or rm, or take ranking out of its entry in dataset_info.json",
+            )
         formatting = detect_format(source, columns)
         convert = converter(source, formatting)
         return formatting, lambda row: self._tokenise(convert(row))
@@ -54,7 +60,12 @@ def collator(config: TrainingConfig, tokenizer: Any) -> Callable[[Sequence[Any]]
     return Collator(tokenizer.pad_token_id)
 
 
-def trainer() -> "type[WorkerTrainer]":
+def equip(model: Any, config: TrainingConfig) -> Any:
+    """Return the model as it is."""
+    return model
+
+
+def trainer(config: TrainingConfig) -> "Callable[..., WorkerTrainer]":
     """Return the Trainer whose loss is the cross entropy of the labels."""
     from fttui_engine.train.loop.trainer import WorkerTrainer
 
