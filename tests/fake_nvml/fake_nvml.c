@@ -7,6 +7,8 @@
  *   mismatch         the driver was upgraded while loaded
  *   eight_p4         eight idle Pascal cards of 8 GB
  *   none             a loaded driver that lists no GPU
+ *   cards:NAME,MAJOR,MINOR,MIB;NAME,...   idle cards of any kind
+ * FAKE_NVML_CUDA is the CUDA version of the driver as it writes it (12080 for 12.8); unset, it does not answer.
  * Compiled with -DOLD_DRIVER it lacks the calls that drivers before 510 lack. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,27 @@ static int is_pascal(void) { return is("pascal") || is("eight_p4"); }
 /* A handle is the index plus one, so that it is never a null pointer. */
 static size_t index_of(void *device) { return (size_t)device - 1; }
 
+/* One of the cards of a scenario that lists them; returns 0 where there is no card of this index. */
+typedef struct { char name[64]; int major, minor; unsigned long long mib; } card_t;
+static int read_card(size_t index, card_t *card) {
+    const char *text = getenv("FAKE_NVML");
+    if (!text || strncmp(text, "cards:", 6) != 0) return 0;
+    text += 6;
+    for (size_t skipped = 0; skipped < index; skipped++) {
+        text = strchr(text, ';');
+        if (!text) return 0;
+        text++;
+    }
+    return sscanf(text, "%63[^,],%d,%d,%llu", card->name, &card->major, &card->minor, &card->mib) == 4;
+}
+
+int nvmlSystemGetCudaDriverVersion_v2(int *version) {
+    const char *text = getenv("FAKE_NVML_CUDA");
+    if (!text) return NOT_SUPPORTED;
+    *version = atoi(text);
+    return SUCCESS;
+}
+
 int nvmlInitWithFlags(unsigned int flags) {
     (void)flags;
     if (is("not_loaded")) return NOT_LOADED;
@@ -41,6 +64,9 @@ int nvmlShutdown(void) { return SUCCESS; }
 const char *nvmlErrorString(int error) { (void)error; return "an error of the fake driver"; }
 
 int nvmlDeviceGetCount_v2(unsigned int *count) {
+    card_t card;
+    for (*count = 0; read_card(*count, &card);) ++*count;
+    if (*count) return SUCCESS;
     *count = is("none") ? 0 : is("lost_gpu") ? 2 : is("eight_p4") ? 8 : 1;
     return SUCCESS;
 }
@@ -52,7 +78,11 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **device) {
 }
 
 int nvmlDeviceGetName(void *device, char *name, unsigned int length) {
-    (void)device;
+    card_t card;
+    if (read_card(index_of(device), &card)) {
+        snprintf(name, length, "%s", card.name);
+        return SUCCESS;
+    }
     snprintf(name, length, "%s",
              is("not_supported") ? "NVIDIA GeForce RTX 2080 Ti" : is_pascal() ? "Tesla P4" : "NVIDIA GeForce RTX 3090");
     return SUCCESS;
@@ -64,7 +94,12 @@ int nvmlDeviceGetUUID(void *device, char *uuid, unsigned int length) {
 }
 
 int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) {
-    (void)device;
+    card_t card;
+    if (read_card(index_of(device), &card)) {
+        *major = card.major;
+        *minor = card.minor;
+        return SUCCESS;
+    }
     *major = is("not_supported") ? 7 : is_pascal() ? 6 : 8;
     *minor = is("not_supported") ? 5 : is_pascal() ? 1 : 6;
     return SUCCESS;
@@ -79,7 +114,11 @@ int nvmlDeviceGetUtilizationRates(void *device, utilization_t *load) {
 }
 
 int nvmlDeviceGetMemoryInfo(void *device, memory_t *memory) {
-    (void)device;
+    card_t card;
+    if (read_card(index_of(device), &card)) {
+        *memory = (memory_t){card.mib * MIB, card.mib * MIB, 0};
+        return SUCCESS;
+    }
     memory->total = (is("eight_p4") ? 7680 : 24576) * MIB;
     memory->used = (is("eight_p4") ? 70 : 5194) * MIB;
     memory->free = memory->total - memory->used;
@@ -107,7 +146,14 @@ int nvmlDeviceGetTemperature(void *device, int sensor, unsigned int *celsius) {
 
 #ifndef OLD_DRIVER
 int nvmlDeviceGetMemoryInfo_v2(void *device, memory_v2_t *memory) {
-    (void)device;
+    card_t card;
+    if (read_card(index_of(device), &card)) {
+        memory->total = card.mib * MIB;
+        memory->used = 0;
+        memory->reserved = 70 * MIB;
+        memory->free = memory->total - memory->reserved;
+        return SUCCESS;
+    }
     memory->total = (is("eight_p4") ? 7680 : 24576) * MIB;
     memory->reserved = (is("eight_p4") ? 70 : 74) * MIB;
     memory->used = (is("eight_p4") ? 0 : 5120) * MIB;

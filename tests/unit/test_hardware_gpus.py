@@ -179,7 +179,9 @@ def test_check_is_content_with_an_ampere_card_and_tells_what_is_free(driver: Pat
     words = [word for setting in settings for word in ("--set", setting)]
     answer = fttui(driver, "one_gpu", "check", "--profile", "demo", "--json", *words)
     verdict = json.loads(answer.stdout)
-    assert (answer.returncode, verdict["errors"], verdict["warnings"]) == (0, [], [])
+    assert (answer.returncode, verdict["errors"]) == (0, [])
+    # The torch of the tests may be one for the CPU, about which test_hardware_rules.py asks.
+    assert {warning["key"] for warning in verdict["warnings"]} <= {"run.python"}
     (gpu,) = verdict["memory"]["per_gpu"]
     assert gpu["free_bytes"] == (24576 - 5120 - 74) << 20
     assert 0 < gpu["predicted_bytes"] < gpu["free_bytes"]

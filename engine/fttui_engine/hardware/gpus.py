@@ -85,6 +85,16 @@ def read_gpus() -> GpuReport:
     return GpuReport(tuple(_read_gpu(nvml, index) for index in range(count)))
 
 
+def read_driver_cuda() -> tuple[int, int] | None:
+    """The newest CUDA version that the loaded driver knows, such as (12, 8); None where it cannot be told."""
+    nvml, problem = _open_nvml()
+    if problem is not None:
+        return None
+    version = _ask({}, "cuda", nvml.nvmlSystemGetCudaDriverVersion_v2)
+    # The driver writes 12.8 as 12080.
+    return None if version is None else (version // 1000, version % 1000 // 10)
+
+
 def _open_nvml() -> tuple[Any, str | None]:
     """The opened binding, or a sentence why there is none; a driver that comes up later is found at the next call."""
     global _nvml  # noqa: PLW0603 - one connection to the driver per process is NVML's own model

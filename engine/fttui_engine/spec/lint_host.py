@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fttui_engine.hardware.capability import HardwareProblem
     from fttui_engine.spec.lint import Lint
 
 INSTALL_LINE = 'pip install "fttui[train]"'
@@ -56,22 +57,41 @@ def check_python(case: "Lint") -> None:
 
 
 def check_devices(case: "Lint") -> None:
-    """The GPUs that were asked for exist, and can compute in the precision that was asked for."""
-    wanted = [key for key in PRECISION_KEYS if case.values.get(key)]
+    """The GPUs that were asked for exist, torch has kernels for them, and they can do what was asked for."""
     gpus = case.values["run.gpus"]
     if gpus not in ("auto", "none") and (problem := _missing_gpus(gpus)) is not None:
         case.error("run.gpus", problem, found=str(gpus), suggestion="auto")
         return
-    if not wanted:
-        return
+    on_cpu = case.values["use_cpu"] or gpus == "none"
     # The hardware is asked for as late as this because loading NVML's binding takes 30 ms.
-    from fttui_engine.hardware.capability import precision_problem
+    from fttui_engine.hardware.capability import attention_problem, precision_problem
 
-    for key in wanted:
-        fault = precision_problem(key, None if case.values["use_cpu"] or gpus == "none" else gpus)
-        if fault is not None:
-            report = case.error if fault.is_error else case.warn
-            report(key, fault.text, found="true", suggestion=fault.suggestion)
+    for key in PRECISION_KEYS:
+        if case.values.get(key):
+            _report(case, key, "true", precision_problem(key, None if on_cpu else gpus))
+    if on_cpu:
+        return
+    if case.values["flash_attn"] == "fa2":
+        _report(case, "flash_attn", "fa2", attention_problem(gpus))
+    _check_torch_build(case, gpus)
+
+
+def _check_torch_build(case: "Lint", gpus: "int | str | list[int]") -> None:
+    """The installed torch was built for these cards, and for a CUDA that the driver knows."""
+    from fttui_engine.hardware.capability import chosen_cards
+    from fttui_engine.hardware.gpus import read_driver_cuda
+    from fttui_engine.hardware.torch_build import build_problem, installed_build
+
+    cards = chosen_cards(gpus)
+    build = installed_build(case.values.get("run.python")) if cards else None
+    if build is not None:
+        _report(case, "run.python", build.shown, build_problem(build, cards, read_driver_cuda()))
+
+
+def _report(case: "Lint", key: str, found: str, problem: "HardwareProblem | None") -> None:
+    if problem is not None:
+        report = case.error if problem.is_error else case.warn
+        report(key, problem.text, found=found, suggestion=problem.suggestion)
 
 
 def _missing_gpus(gpus: int | list[int]) -> str | None:

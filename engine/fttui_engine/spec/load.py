@@ -46,6 +46,10 @@ def resolve(
     if is_foreign:
         _drop_training_keys(entries, findings)
     values, places, faulty = _values(entries, findings)
+    if profile is not None:
+        from fttui_engine.spec.profile_precision import fit_precision
+
+        fit_precision(values, places, findings)
     _fill_defaults(values, places, is_foreign=is_foreign)
     make_absolute(values, folder)
     if is_readable:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from fttui_engine.hardware.capability import best_precision, rules_for
 from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.memory import KNOWN_ERROR, Prediction, predict
 from fttui_engine.spec.model_shape import ModelShape, UnknownShapeError
@@ -140,12 +141,11 @@ def _smaller_evaluation(values: Values, before: Prediction, _: Device) -> Iterat
 def _sixteen_bits(values: Values, _: Prediction, device: Device) -> Iterator[tuple[Values, str]]:
     if values["bf16"] or values["fp16"] or values["pure_bf16"] or device.on_cpu:
         return
-    capability = device.compute_capability or (0, 0)
-    # 6.0 (P100) and 7.x compute in float16; on 6.1 it is slower than float32.
-    if capability >= (8, 0):
-        yield {"bf16": True}, "faster as well; the usual precision on this GPU"
-    elif capability >= (7, 0) or capability == (6, 0):
-        yield {"fp16": True}, "faster as well; the usual precision on this GPU"
+    if device.compute_capability is None:
+        return
+    best = best_precision([device.compute_capability])
+    if best is not None:
+        yield {best: True}, "faster as well; the usual precision on this GPU"
 
 
 def _checkpointing(values: Values, _: Prediction, __: Device) -> Iterator[tuple[Values, str]]:
@@ -180,7 +180,7 @@ def _adapter(values: Values, _: Prediction, __: Device) -> Iterator[tuple[Values
 def _four_bits(values: Values, _: Prediction, device: Device) -> Iterator[tuple[Values, str]]:
     if values["finetuning_type"] != "lora" or values.get("quantization_bit") == 4:
         return
-    if device.compute_capability is not None and device.compute_capability < (6, 0):
+    if device.compute_capability is not None and not rules_for(device.compute_capability).has_four_bit:
         return
     later = "" if "quantization_bit" in KEYS else "needs a later release of fttui; "
     yield {"quantization_bit": 4}, later + "20 to 40 % slower, a slightly worse model"

@@ -7,6 +7,8 @@ from fttui_engine.errors import WrongRequestError
 from fttui_engine.spec.findings import nearest
 
 HARDWARE_MARK = "hardware:"
+# A card that is sold as one of 8 GB shows 7.5 GiB (Tesla P4: 7680 MiB) to 8 GiB.
+SHOWN_OF_NOMINAL = 0.93
 
 
 class Hardware(NamedTuple):
@@ -50,6 +52,28 @@ def load_profile(name: str) -> Profile:
     suggestion = nearest(name, names)
     hint = f"Did you mean {suggestion}? " if suggestion else ""
     raise WrongRequestError(f"There is no profile {name[:80]!r}.", f"{hint}There are: {', '.join(names)}.")
+
+
+def missing_hardware(needed: Hardware) -> str | None:
+    """What this host lacks for a profile, in a sentence; None if it has all.
+
+    The compute capability does not count: the profile's precision follows the cards (``profile_precision.py``).
+    """
+    if needed.gpus == 0:
+        return None
+    from fttui_engine.hardware.gpus import read_gpus
+
+    report = read_gpus()
+    if not report.gpus:
+        return report.error
+    least_bytes = needed.memory_gb * SHOWN_OF_NOMINAL * (1 << 30)
+    large = [gpu for gpu in report.gpus if (gpu.memory_total_bytes or 0) >= least_bytes]
+    if len(large) >= needed.gpus:
+        return None
+    size = f"of {needed.memory_gb:g} GB or more"
+    return (
+        f"It needs {needed.gpus} GPU{'s' if needed.gpus > 1 else ''} {size}; this machine has {len(large)}."
+    )
 
 
 def _read(path: Path) -> Profile:

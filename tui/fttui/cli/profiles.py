@@ -1,11 +1,11 @@
-"""``fttui profiles``: the ready-made configurations."""
+"""``fttui profiles``: the ready-made configurations, and which of them this machine has the hardware for."""
 
 import json
 from argparse import Namespace
 from typing import Any
 
 from fttui_engine.errors import ExitCode
-from fttui_engine.spec.profiles import Hardware, Profile, list_profiles, load_profile
+from fttui_engine.spec.profiles import Hardware, Profile, list_profiles, load_profile, missing_hardware
 
 
 def run(args: Namespace) -> int:
@@ -21,18 +21,25 @@ def run(args: Namespace) -> int:
         return ExitCode.DONE
     width = max((len(profile.name) for profile in profiles), default=0)
     for profile in profiles:
-        print(f"{profile.name:<{width}}  {_needs(profile.hardware):<24}  {profile.summary}")
-    print("\nfttui profiles NAME prints one; fttui start --profile NAME --set KEY=VALUE starts it.")
+        mark = " " if missing_hardware(profile.hardware) else "*"
+        print(f"{mark} {profile.name:<{width}}  {_needs(profile.hardware):<24}  {profile.summary}")
+    print(
+        "\n* this machine has the hardware for it; bf16 becomes fp16 or float32 where the cards ask for it."
+    )
+    print("fttui profiles NAME prints one; fttui start --profile NAME --set KEY=VALUE starts it.")
     return ExitCode.DONE
 
 
 def _to_json(profile: Profile) -> dict[str, Any]:
+    missing = missing_hardware(profile.hardware)
     return {
         "name": profile.name,
         "path": str(profile.path),
         "summary": profile.summary,
         "header": profile.header,
         "hardware": profile.hardware._asdict(),
+        "fits_here": missing is None,
+        "missing": missing,
     }
 
 
