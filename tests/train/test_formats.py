@@ -205,7 +205,6 @@ def test_what_does_not_fit_is_named_with_its_place(tmp_path, name, content, mess
         ({"hf_hub_url": "somebody/x"}, "has no file_name"),
         ({"file_name": "gone.json"}, "there is no file"),
         ({"file_name": "a.json", "formatting": "xml"}, "has formatting 'xml'"),
-        ({"file_name": "a.json", "ranking": True}, "preference pairs"),
     ],
 )
 def test_what_is_wrong_with_a_name_in_dataset_info(tmp_path, entry, message):

@@ -131,7 +131,7 @@ def test_old_spellings_are_translated_and_explained(
     "line",
     ["deepspeed: ds.json", "packing: true", "use_dora: true", "fsdp: full_shard",
      "streaming: true", "adapter_name_or_path: a", "resume_from_checkpoint: checkpoint-5", "create_new_adapter: true",
-     "stage: dpo", "finetuning_type: oft", "save_strategy: best", "group_by_length: true", "do_train: false"],
+     "stage: ppo", "finetuning_type: oft", "save_strategy: best", "group_by_length: true", "do_train: false"],
 )  # fmt: skip
 def test_what_would_train_something_else_is_refused(line: str, tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"

@@ -76,7 +76,7 @@ def test_the_profile_of_a_small_gpu_needs_no_more_than_the_gpu(tmp_path: Path) -
 
 
 def test_all_errors_are_found_at_once_each_with_line_and_advice(tmp_path: Path) -> None:
-    text = "model_name_or_path: demo:tiny\nlora_rnak: 8\nlearning_rate: fast\nstage: dpo\nrun:\n  gpu: 1\n  name: -rf\n"
+    text = "model_name_or_path: demo:tiny\nlora_rnak: 8\nlearning_rate: fast\nstage: ppo\nrun:\n  gpu: 1\n  name: -rf\n"
     errors = {finding.key: finding for finding in resolve_text(tmp_path, text).findings.errors}
     assert set(errors) == {"lora_rnak", "learning_rate", "stage", "run.gpu", "run.name", "dataset"}
     assert (errors["lora_rnak"].line, errors["lora_rnak"].suggestion) == (2, "lora_rank")

@@ -35,6 +35,21 @@ class TrainingConfig:
     quantization_type: str = "nf4"
     double_quantization: bool = True
 
+    pref_beta: float = 0.1
+    pref_loss: str = "sigmoid"
+    pref_ftx: float = 0.0
+    pref_bco_weight: float = 0.0
+    dpo_label_smoothing: float = 0.0
+    simpo_gamma: float = 0.5
+    # None: all of a longer answer counts.
+    ld_alpha: float | None = None
+    kto_chosen_weight: float = 1.0
+    kto_rejected_weight: float = 1.0
+    # None: the model itself, before the training.
+    ref_model: str | None = None
+    ref_model_adapters: tuple[str, ...] | None = None
+    ref_model_quantization_bit: int | None = None
+
     dataset: tuple[str, ...]
     eval_dataset: tuple[str, ...] | None = None
     dataset_dir: str = "data"
@@ -88,6 +103,34 @@ class TrainingConfig:
     eval_strategy: str = "no"
     eval_steps: float = 500
     per_device_eval_batch_size: int = 8
+    eval_on_start: bool = False
+    compute_accuracy: bool = False
+    compute_metrics: str | None = None
+    load_best_model_at_end: bool = False
+    # Both None unless something depends on the best.
+    metric_for_best_model: str | None = None
+    greater_is_better: bool | None = None
+    early_stopping_steps: int | None = None
+    report_to: tuple[str, ...] = ("none",)
+    logging_dir: str | None = None
+    project: str | None = None
+
+    do_predict: bool = False
+    predict_with_generate: bool = False
+    do_sample: bool = True
+    temperature: float = 0.95
+    top_p: float = 0.7
+    top_k: int = 50
+    num_beams: int = 1
+    max_length: int | None = None
+    max_new_tokens: int = 1024
+    repetition_penalty: float = 1.0
+    length_penalty: float = 1.0
+    skip_special_tokens: bool = True
+    infer_dtype: str = "auto"
+    export_dir: str | None = None
+    export_size: int = 5
+    export_device: str = "cpu"
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> "TrainingConfig":

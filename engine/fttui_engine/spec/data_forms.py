@@ -1,6 +1,6 @@
 """The forms of data, told by the names of their columns: what the check and the worker must agree on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 ALPACA_COLUMNS = (
@@ -27,6 +27,24 @@ KNOWN_TEXTS = (
 )
 
 
+PAIR_COLUMNS = ("chosen", "rejected")
+"""The better and the worse answer, for the stages rm and dpo."""
+
+TAG_COLUMNS = ("kto_tag", "label")
+"""Whether an answer is good, for stage kto; tried in this order."""
+
+KNOWN_PAIRS = (
+    "stages rm and dpo learn from pairs: a prompt (or instruction, conversations, messages) with chosen and rejected; "
+    "columns of other names can be described in dataset_info.json, with ranking: true"
+)
+
+KNOWN_TAGGED = (
+    "stage: kto learns from answers that are tagged good or bad: prompt and completion, or one of the forms of stage "
+    "sft, with a column kto_tag or label that is true or false; columns of other names can be described in "
+    "dataset_info.json"
+)
+
+
 class Misfit(NamedTuple):
     """Why a file's columns do not suit a stage, and which would."""
 
@@ -41,9 +59,50 @@ def misfit(stage: str, columns: Iterable[object]) -> Misfit | None:
         if text_column(names):
             return None
         return Misfit(f"has no texts; its columns are {shown_columns(names)}", KNOWN_TEXTS)
+    if stage in ("rm", "dpo"):
+        if is_pairs(names):
+            return None
+        return Misfit(f"has no pairs of answers; its columns are {shown_columns(names)}", KNOWN_PAIRS)
+    if stage == "kto":
+        if tag_column(names):
+            return None
+        return Misfit(f"has no tagged answers; its columns are {shown_columns(names)}", KNOWN_TAGGED)
     if form_of(names):
         return None
+    if is_pairs(names):
+        return Misfit(
+            f"holds pairs of a better and a worse answer; its columns are {shown_columns(names)}",
+            "stage: dpo and stage: rm learn from them; stage: sft learns single answers",
+        )
     return Misfit(f"has no known form; its columns are {shown_columns(names)}", KNOWN_FORMS)
+
+
+def misdescribed(stage: str, entry: Mapping[str, object]) -> str | None:
+    """Return why an entry of ``dataset_info.json`` does not suit a stage, and what to do; None if it does."""
+    is_ranking, columns = bool(entry.get("ranking")), entry.get("columns")
+    if stage in ("rm", "dpo") and not is_ranking:
+        return (
+            f"does not say that its records hold pairs of answers, which stage: {stage} learns from; "
+            "add ranking: true where they do, else use stage: sft"
+        )
+    if stage not in ("rm", "dpo") and is_ranking:
+        return (
+            f"holds preference pairs (ranking), which stage: {stage} cannot learn from; use stage: dpo or rm"
+        )
+    if stage == "kto" and isinstance(columns, Mapping) and "kto_tag" not in columns:
+        return "does not say in columns which one holds the kto_tag (true or false), which stage: kto learns from"
+    return None
+
+
+def is_pairs(columns: Iterable[object]) -> bool:
+    """Whether records with these columns hold a better and a worse answer."""
+    return set(columns).issuperset(PAIR_COLUMNS)
+
+
+def tag_column(columns: Iterable[object]) -> str | None:
+    """Return the column that says whether an answer is good; None where there is none."""
+    names = set(columns)
+    return next((name for name in TAG_COLUMNS if name in names), None)
 
 
 def text_column(columns: Iterable[object]) -> str | None:

@@ -59,18 +59,14 @@ REFUSED = (
     ),
     _later("train_from_scratch", "Training from random weights"),
     _later("module_dropout oft_rank oft_target", "finetuning_type: oft"),
-    _later("ref_model ref_model_adapters reward_model reward_model_adapters", "A second model"),
+    _later("reward_model reward_model_adapters", "A reward model for PPO"),
     _later("lr_scheduler_kwargs", "Further settings of the schedule"),
-    _later(
-        "early_stopping_steps load_best_model_at_end metric_for_best_model",
-        "Choosing among checkpoints by evaluation",
-    ),
     _later("auto_find_batch_size", "Finding the batch size by trying"),
-    _later("do_predict predict_with_generate", "Writing predictions"),
     _later("use_mca use_megatron_bridge use_hyper_parallel use_kt use_v1_kernels fp8", "This backend"),
     _later("ray_num_workers ray_init_kwargs master_addr master_port", "Training on several hosts"),
     _later("push_to_hub", "Pushing to the hub"),
-    _later("export_dir", "Merging and exporting a model"),
+    _later("export_quantization_bit", "Quantizing an export"),
+    _later("export_legacy_format", "Exporting in the old format (pytorch_model.bin)"),
     KnownKeys(
         "resume_from_checkpoint",
         "A run goes on with `fttui resume RUN`, which takes the newest whole checkpoint",
@@ -132,12 +128,12 @@ IGNORED = (
         "training runs in one process",
     ),
     KnownKeys(
-        "report_to project trackio_space_id trackio_bucket_id trackio_static_space_id use_swanlab "
+        "trackio_space_id trackio_bucket_id trackio_static_space_id use_swanlab "
         "swanlab_project swanlab_workspace swanlab_run_name swanlab_mode swanlab_api_key "
-        "swanlab_logdir swanlab_lark_webhook_url swanlab_lark_secret logging_dir",
-        "metrics go to the run's metrics.jsonl and are sent nowhere",
+        "swanlab_logdir swanlab_lark_webhook_url swanlab_lark_secret",
+        "metrics go to the run's metrics.jsonl, and where report_to says",
     ),
-    KnownKeys("plot_loss", "fttui draws the loss curve itself"),
+    KnownKeys("plot_loss", "fttui draws the loss curve itself, while it grows, and writes no picture"),
     KnownKeys("run_name", "the name of the run is run.name"),
     KnownKeys(
         "include_num_input_tokens_seen include_tokens_per_second include_effective_tokens_per_second "
@@ -150,9 +146,8 @@ IGNORED = (
         "the log is written one line per logging_steps",
     ),
     KnownKeys(
-        "do_eval prediction_loss_only eval_delay eval_on_start eval_do_concat_batches "
-        "eval_use_gather_object eval_accumulation_steps batch_eval_metrics compute_accuracy "
-        "greater_is_better eval_num_beams",
+        "do_eval prediction_loss_only eval_delay eval_do_concat_batches "
+        "eval_use_gather_object eval_accumulation_steps batch_eval_metrics",
         "evaluation measures the loss, when eval_strategy says so",
     ),
     KnownKeys(
@@ -174,11 +169,9 @@ IGNORED = (
         "secrets do not belong into this file; log in with `hf auth login`, or set HF_TOKEN",
     ),
     KnownKeys(
-        "pref_beta pref_ftx pref_bco_weight pref_loss dpo_label_smoothing kto_chosen_weight "
-        "kto_rejected_weight simpo_gamma ld_alpha ref_model_quantization_bit ppo_buffer_size "
-        "ppo_epochs ppo_score_norm ppo_target ppo_whiten_rewards reward_model_quantization_bit "
+        "ppo_buffer_size ppo_epochs ppo_score_norm ppo_target ppo_whiten_rewards reward_model_quantization_bit "
         "reward_model_type asft_alpha eaft_alpha",
-        "it belongs to another stage than sft or pt",
+        "it belongs to a stage or method that is not there yet",
     ),
     KnownKeys(
         "oft_block_size pissa_iter pissa_convert galore_target galore_rank galore_update_interval "
@@ -191,18 +184,22 @@ IGNORED = (
         "it belongs to a method that is not switched on",
     ),
     KnownKeys(
-        "do_sample temperature top_p top_k num_beams max_length max_new_tokens repetition_penalty "
-        "length_penalty skip_special_tokens sortish_sampler generation_max_length "
-        "generation_num_beams generation_config infer_backend infer_dtype offload_folder vllm_maxlen "
-        "vllm_gpu_util vllm_enforce_eager vllm_max_lora_rank vllm_config sglang_maxlen "
-        "sglang_mem_fraction sglang_tp_size sglang_config sglang_lora_backend",
-        "it concerns writing texts, not training",
+        "sortish_sampler generation_max_length generation_num_beams generation_config eval_num_beams",
+        "max_new_tokens, num_beams and the other keys of generation say it",
     ),
     KnownKeys(
-        "export_size export_device export_quantization_bit export_quantization_dataset "
-        "export_quantization_nsamples export_quantization_maxlen export_legacy_format "
+        "infer_backend offload_folder vllm_maxlen "
+        "vllm_gpu_util vllm_enforce_eager vllm_max_lora_rank vllm_config sglang_maxlen "
+        "sglang_mem_fraction sglang_tp_size sglang_config sglang_lora_backend",
+        "texts are written with transformers' generate",
+    ),
+    KnownKeys(
+        "export_quantization_dataset export_quantization_nsamples export_quantization_maxlen",
+        "an export is not quantized",
+    ),
+    KnownKeys(
         "export_hub_model_id",
-        "it concerns exporting, not training",
+        "an export stays on this machine; `hf upload` sends it to the hub",
     ),
     KnownKeys(
         "enable_torch_profiler profiler_output_dir profiler_wait_steps profiler_warmup_steps "
@@ -214,10 +211,7 @@ IGNORED = (
 
 # Values of keys in use that are right elsewhere and wait for a later release here: (key, value): what it is.
 LATER_VALUES = {
-    ("stage", "rm"): "Training a reward model",
     ("stage", "ppo"): "PPO",
-    ("stage", "dpo"): "DPO",
-    ("stage", "kto"): "KTO",
     ("finetuning_type", "oft"): "OFT",
     ("quantization_method", "hqq"): "Quantizing with HQQ",
     ("quantization_method", "eetq"): "Quantizing with EETQ",

@@ -47,6 +47,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     from fttui_engine.spec.lint_data import check_data
     from fttui_engine.spec.lint_files import check_model, check_output
     from fttui_engine.spec.lint_host import check_devices, check_python
+    from fttui_engine.spec.lint_preference import check_preference
     from fttui_engine.spec.lint_quantization import check_quantization
 
     case = Lint(values, places, faulty, findings)
@@ -64,6 +65,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     check_devices(case)
     check_python(case)
     check_quantization(case)
+    check_preference(case)
 
 
 def _check_run(case: Lint) -> None:
@@ -75,8 +77,8 @@ def _check_run(case: Lint) -> None:
             found=name[:80],
             allowed=ALLOWED_NAME,
         )
-    if case.values["run.restart.max"] > 0:
-        _later(case, "run.restart.max", "Restarting by itself after a failure", "0")
+    if "run.restart.on_oom" in case.values:
+        _later(case, "run.restart.on_oom", "Changing the batch after out of memory", "nothing")
     if case.values["run.resume_after_reboot"]:
         _later(case, "run.resume_after_reboot", "Going on by itself after a reboot", "false")
     nodes = case.values["run.nodes"]
@@ -194,7 +196,7 @@ def _check_stage(case: Lint) -> None:
     if case.values["stage"] == "pt":
         for name in case.written(CONVERSATION_KEYS):
             case.warn(name, f"{name} has no effect with stage: pt, which learns whole texts.")
-    elif case.values.get("packing"):
+    elif case.values["stage"] == "sft" and case.values.get("packing"):
         _later(case, "packing", "Packing conversations", "false")
 
 

@@ -5,7 +5,7 @@ from codecs import getincrementaldecoder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fttui_engine.spec.data_forms import misfit
+from fttui_engine.spec.data_forms import misdescribed, misfit
 from fttui_engine.spec.findings import nearest
 from fttui_engine.spec.lint_files import did_you_mean, similar_path
 from fttui_engine.spec.paths import DATASET_INFO, DATASET_SUFFIXES, DEMO_DATASET, DEMO_PREFIX, listed_datasets
@@ -44,6 +44,14 @@ def _check_dataset(case: "Lint", key: str, entry: str) -> None:
             case.error(
                 key,
                 f"{DEMO_DATASET} holds questions and answers; stage: pt learns whole texts, so use stage: sft.",
+                found=entry,
+                suggestion="stage: sft",
+            )
+        elif (stage := case.values["stage"]) in ("rm", "dpo", "kto"):
+            case.error(
+                key,
+                f"{DEMO_DATASET} holds single answers; stage: {stage} learns from answers that are compared or tagged, "
+                "so name a file that has them, or use stage: sft.",
                 found=entry,
                 suggestion="stage: sft",
             )
@@ -87,12 +95,8 @@ def _check_listed(case: "Lint", key: str, entry: str) -> None:
             found=entry,
             allowed="an entry with file_name",
         )
-    elif description.get("ranking"):
-        case.error(
-            key,
-            f"{entry!r} in {info} holds preference pairs (ranking), which stage: {case.values['stage']} cannot learn from.",
-            found=entry,
-        )
+    elif misdescription := misdescribed(case.values["stage"], description):
+        case.error(key, f"{entry!r} in {info} {misdescription}.", found=entry)
     else:
         _check_data_file(case, key, str(Path(dataset_dir, description["file_name"])), is_described=True)
 

@@ -9,8 +9,11 @@ DEMO_MODEL = "demo:tiny"
 DEMO_DATASET = "demo:instructions"
 DEMO_PREFIX = "demo:"
 
-DATASET_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+DATASET_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".arrow", ".txt")
 DATASET_INFO = "dataset_info.json"
+# What dataset_dir may be instead of a folder: names are those of the hub, or the table is in a repository there.
+ONLINE = "ONLINE"
+REMOTE_PREFIX = "REMOTE:"
 
 
 def make_absolute(values: dict[str, Any], folder: "Path") -> None:
@@ -18,13 +21,16 @@ def make_absolute(values: dict[str, Any], folder: "Path") -> None:
 
     The run is started again days later and perhaps from another folder; it must find the same files.
     """
-    for name in ("output_dir", "dataset_dir", "cache_dir"):
-        if name in values:
+    for name in ("output_dir", "dataset_dir", "cache_dir", "tokenized_path"):
+        if name in values and not (name == "dataset_dir" and is_on_hub(values[name])):
             values[name] = _absolute(values[name], folder)
     if "run.python" in values and "/" in values["run.python"]:
         values["run.python"] = _absolute(values["run.python"], folder)
-    if "model_name_or_path" in values:
-        values["model_name_or_path"] = _model(values["model_name_or_path"], folder)
+    for name in ("model_name_or_path", "ref_model"):
+        if name in values:
+            values[name] = _model(values[name], folder)
+    if "ref_model_adapters" in values:
+        values["ref_model_adapters"] = [_model(each, folder) for each in values["ref_model_adapters"]]
     for name in ("dataset", "eval_dataset"):
         if name in values:
             values[name] = [_dataset(entry, values["dataset_dir"], folder) for entry in values[name]]
@@ -33,6 +39,11 @@ def make_absolute(values: dict[str, Any], folder: "Path") -> None:
 def looks_local(text: str) -> bool:
     """Whether ``text`` can only be a path, never the name of something on a hub or in a list."""
     return text.startswith(("/", "./", "../", "~")) or text in (".", "..")
+
+
+def is_on_hub(dataset_dir: str) -> bool:
+    """Whether the names of data sets are looked up on the hub instead of in a folder."""
+    return dataset_dir == ONLINE or dataset_dir.startswith(REMOTE_PREFIX)
 
 
 def listed_datasets(dataset_dir: str) -> dict[str, Any] | None:
@@ -66,7 +77,7 @@ def _model(text: str, folder: "Path") -> str:
 
 
 def _dataset(text: str, dataset_dir: str, folder: "Path") -> str:
-    if text.startswith(DEMO_PREFIX):
+    if text.startswith(DEMO_PREFIX) or (dataset_dir == ONLINE and not looks_local(text)):
         return text
     if "/" not in text and text in (listed_datasets(dataset_dir) or {}):
         return text

@@ -8,10 +8,12 @@ worker.
 from fttui_engine.spec.keys.data import DATA
 from fttui_engine.spec.keys.key import Key, Kind
 from fttui_engine.spec.keys.model import MODEL
+from fttui_engine.spec.keys.preference import PREFERENCE
 from fttui_engine.spec.keys.run import RUN
 from fttui_engine.spec.keys.saving import SAVING
 from fttui_engine.spec.keys.training import BITSANDBYTES_OPTIMIZERS, PRECISION, TORCH_OPTIMIZERS, TRAINING
 from fttui_engine.spec.keys.tuning import TUNING
+from fttui_engine.spec.keys.using import EXPORT, GENERATION
 
 __all__ = ["BITSANDBYTES_OPTIMIZERS", "BLOCKS", "GROUPS", "KEYS", "TORCH_OPTIMIZERS", "Key", "Kind"]
 
@@ -19,10 +21,13 @@ __all__ = ["BITSANDBYTES_OPTIMIZERS", "BLOCKS", "GROUPS", "KEYS", "TORCH_OPTIMIZ
 GROUPS: dict[str, tuple[Key, ...]] = {
     "model": MODEL,
     "tuning": TUNING,
+    "preference": PREFERENCE,
     "data": DATA,
     "training": TRAINING,
     "precision": PRECISION,
     "saving": SAVING,
+    "generation": GENERATION,
+    "export": EXPORT,
     "run": RUN,
 }
 

@@ -7,8 +7,9 @@ TUNING = (
         "stage",
         "choice",
         "sft",
-        "Kind of training: sft learns answers, pt whole texts (continued pre-training).",
-        choices=("sft", "pt"),
+        "Kind of training: sft learns answers, pt whole texts (continued pre-training), rm scores answers (a reward "
+        "model), dpo prefers the better of two answers, kto good answers to bad ones.",
+        choices=("sft", "pt", "rm", "dpo", "kto"),
     ),
     Key("do_train", "flag", True, "Train."),
     Key(
