@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from fttui_engine.train.data.formats import Conversation
-from fttui_engine.train.data.tokenise import IGNORED_LABEL, ConversationTokeniser
+from fttui_engine.train.data.tokenise import IGNORED_LABEL, ConversationTokeniser, fit
 from fttui_engine.train.errors import DataError
 
 # In the manner of Gemma and old Mistral: no system turn, other names.
@@ -116,25 +116,50 @@ def test_answers_that_the_template_rewrites_later_are_not_learned(tokenizer):
     assert result.history_unlearned
 
 
-def test_cut_and_dropped(tokenizer):
-    tokenise = ConversationTokeniser(tokenizer, 24)
-    long_answer = tokenise(conversation(("user", "Go."), ("assistant", "word " * 50)))
-    assert len(long_answer.example.input_ids) == 24
-    assert long_answer.was_cut
-    assert (
-        tokenise(conversation(("user", "word " * 50), ("assistant", "Hi"))).dropped
-        == "prompt longer than cutoff_len"
-    )
-    assert tokenise(conversation(("user", "a"), ("assistant", "  "))).dropped == "empty answer"
-    assert tokenise(conversation(("user", "a"))).dropped == "no assistant turn"
-    assert tokenise(Conversation("here", [], [])).dropped == "no assistant turn"
+def test_questions_and_answers_are_cut_in_proportion(tokenizer):
+    # A side that takes less than half of the room is kept whole.
+    assert fit(10, 100, 24) == (10, 14)
+    assert fit(100, 10, 24) == (14, 10)
+    assert fit(90, 30, 24) == (18, 6)
+    assert fit(5, 6, 24) == (5, 6)
+    result = ConversationTokeniser(tokenizer, 24)(conversation(("user", "word " * 50), ("assistant", "Hi")))
+    assert len(result.example.input_ids) == 24
+    assert learned_text(tokenizer, result.example) == "Hi<|im_end|>\n"
+    assert result.was_cut
 
 
-@pytest.mark.parametrize("turns", [(), (("system", "Be kind."),)], ids=["first", "after the system"])
-def test_a_conversation_that_begins_with_an_answer_is_left_out(tokenizer, turns):
-    tokenise = ConversationTokeniser(tokenizer, 512, default_system=None)
-    greeting = conversation(*turns, ("assistant", "How can I help?"), ("user", "a"), ("assistant", "b"))
-    assert tokenise(greeting).dropped == "begins with an answer"
+def test_what_does_not_fit_is_cut_from_the_end_or_with_mask_history_from_the_beginning(tokenizer):
+    forwards = ConversationTokeniser(tokenizer, 38)(LONG)
+    assert learned_text(tokenizer, forwards.example) == "Hello!<|im_end|>\n"
+    backwards = ConversationTokeniser(tokenizer, 30, mask_history=True)(LONG)
+    assert learned_text(tokenizer, backwards.example) == "Goodbye!<|im_end|>\n"
+    assert "kind" not in tokenizer.decode(backwards.example.input_ids)
+    assert len(backwards.example.input_ids) <= 30
+
+
+@pytest.mark.parametrize(
+    ("roles", "reason"),
+    [
+        ("", "no assistant turn"),
+        ("u", "no assistant turn"),
+        ("au", "begins with an answer"),
+        ("sau", "begins with an answer"),
+        ("uau", "ends without an answer"),
+        ("uua", "questions and answers do not alternate"),
+        ("uaa", "questions and answers do not alternate"),
+        ("uasa", "questions and answers do not alternate"),
+        ("suattaua", ""),
+    ],
+)
+def test_conversations_out_of_order_are_left_out(tokenizer, roles, reason):
+    names = {"u": "user", "a": "assistant", "s": "system", "t": "tool"}
+    result = ConversationTokeniser(tokenizer, 512)(conversation(*((names[role], "x") for role in roles)))
+    assert result.dropped == reason
+
+
+def test_an_empty_answer_teaches_to_say_nothing(tokenizer):
+    result = ConversationTokeniser(tokenizer, 512)(conversation(("user", "a"), ("assistant", "")))
+    assert learned_text(tokenizer, result.example) == "<|im_end|>\n"
 
 
 def test_a_conversation_that_the_template_refuses_is_named(tokenizer):

@@ -1,11 +1,12 @@
-"""From conversations to token ids and labels, through the model's own chat template."""
+"""From conversations to token ids and labels."""
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
 
 import numpy
 
-from fttui_engine.train.data.formats import Conversation, Message
-from fttui_engine.train.errors import DataError
+from fttui_engine.train.data.chat_template import ModelTemplate, Rendered
+from fttui_engine.train.data.formats import Conversation
 
 IGNORED_LABEL = -100
 """The label that torch's cross entropy leaves out."""
@@ -37,30 +38,43 @@ class Tokenised(NamedTuple):
     example: Any
     """``None`` where there is nothing to learn in it."""
     dropped: str = ""
-    """Why it was left out, such as ``empty answer``."""
+    """Why it was left out, such as ``no assistant turn``."""
     was_cut: bool = False
     """It was longer than ``cutoff_len``."""
     history_unlearned: bool = False
     """The template rewrites earlier turns, so that only the last answer is learned."""
 
 
-class ConversationTokeniser:
-    """Turns conversations into examples; what is learned is found by rendering the turns one by one.
+class Turn(NamedTuple):
+    """One answer and what stands between it and the answer before it, as tokens."""
 
-    The text up to an answer and the text with it differ by that answer and its end-of-turn token, which is what is
-    learned. That works with every template, without the ``{% generation %}`` marks that few of them have.
-    """
+    prompt_ids: list[int]
+    answer_ids: list[int]
+    learned: bool
+
+
+class ChatTemplate(Protocol):
+    """Writes conversations as text: the model's own template, or one of ours."""
+
+    def render(self, conversation: Conversation) -> Rendered:
+        """Return the text of each answer of a conversation, and of what stands before it."""
+
+
+class ConversationTokeniser:
+    """Turns conversations into examples, as LLaMA-Factory does: the same tokens, labels and cuts."""
 
     def __init__(
         self,
         tokenizer: Any,
         cutoff_len: int,
         *,
+        template: ChatTemplate | None = None,
         train_on_prompt: bool = False,
         mask_history: bool = False,
         default_system: str | None = None,
     ) -> None:
         self._tokenizer = tokenizer
+        self._template = template or ModelTemplate(tokenizer)
         self._special_ids = set(tokenizer.all_special_ids)
         self._cutoff_len = cutoff_len
         self._train_on_prompt = train_on_prompt
@@ -69,31 +83,38 @@ class ConversationTokeniser:
 
     def __call__(self, conversation: Conversation) -> Tokenised:
         """Return the tokens of a conversation, or why there is nothing to learn in it."""
-        conversation = self._with_default_system(conversation)
-        learned = [
-            turn
-            for turn, message in enumerate(conversation.messages)
-            if conversation.learned[turn] and (message["content"].strip() or message.get("tool_calls"))
-        ]
-        if not learned:
-            return Tokenised(None, "empty answer" if any(conversation.learned) else "no assistant turn")
-        roles = [message["role"] for message in conversation.messages]
-        if roles.index("assistant") == roles[:1].count("system"):
-            # Common in sharegpt files; there is no prompt that such an answer could be learned for, and many
-            # templates refuse it.
-            return Tokenised(None, "begins with an answer")
-        if self._mask_history:
-            learned = learned[-1:]
+        if reason := unfit(conversation):
+            return Tokenised(None, reason)
+        turns, history_unlearned = self.turns(conversation)
         # Nothing behind the last learned answer can influence it, so it is not worth its tokens.
-        text, spans, history_unlearned = self._render(conversation, learned)
-        all_ids, all_labels = self._tokenise(text, spans)
-        was_cut = len(all_ids) > self._cutoff_len
-        input_ids = numpy.array(all_ids[: self._cutoff_len], dtype=numpy.int32)
-        labels = numpy.array(all_labels[: self._cutoff_len], dtype=numpy.int32)
+        while turns and not turns[-1].learned:
+            turns.pop()
+        if self._mask_history:
+            turns = [turn._replace(learned=False) for turn in turns[:-1]] + turns[-1:]
+        kept = cut(turns, self._cutoff_len, from_end=self._mask_history)
+        input_ids, labels = self._join(kept)
+        was_cut = sum(len(turn.prompt_ids) + len(turn.answer_ids) for turn in turns) > len(input_ids)
         # The first label is never predicted: a causal model's loss shifts labels by one.
         if (labels[1:] == IGNORED_LABEL).all():
-            return Tokenised(None, "prompt longer than cutoff_len", was_cut, history_unlearned)
+            reason = "nothing to learn within cutoff_len" if was_cut else "no learned answer"
+            return Tokenised(None, reason, was_cut, history_unlearned)
         return Tokenised(Example(input_ids, labels), "", was_cut, history_unlearned)
+
+    def turns(self, conversation: Conversation) -> tuple[list[Turn], bool]:
+        """Return the tokens of every turn, uncut, and whether earlier answers are only part of prompts."""
+        conversation = self._with_default_system(conversation)
+        rendered = self._template.render(conversation)
+        turns = [
+            Turn(self._ids(text.prompt), self._ids(text.answer), conversation.learned[number])
+            for number, text in rendered.turns.items()
+        ]
+        # A template that closes the answer with plain text would leave the model without a way to stop.
+        if (
+            not self._special_ids.intersection(turns[-1].answer_ids)
+            and self._tokenizer.eos_token_id is not None
+        ):
+            turns[-1].answer_ids.append(self._tokenizer.eos_token_id)
+        return turns, rendered.history_unlearned
 
     def _with_default_system(self, conversation: Conversation) -> Conversation:
         roles = [message["role"] for message in conversation.messages]
@@ -104,96 +125,70 @@ class ConversationTokeniser:
             learned=[False, *conversation.learned],
         )
 
-    def _render(
-        self, conversation: Conversation, learned: list[int]
-    ) -> tuple[str, list[tuple[int, int]], bool]:
-        """Return the text up to the last learned answer and the spans of characters that are learned."""
-        messages, tools = conversation.messages, conversation.tools
-        text = self._apply_template(conversation.place, messages[: learned[-1] + 1], tools)
-        spans: list[tuple[int, int]] = []
-        history_unlearned = False
-        for turn in learned:
-            prompt = self._apply_template(conversation.place, messages[:turn], tools, prompt=True)
-            answered = (
-                text
-                if turn == learned[-1]
-                else self._apply_template(conversation.place, messages[: turn + 1], tools)
-            )
-            if not text.startswith(answered):
-                # Reasoning models' templates take the thoughts out of earlier turns: what the model would see of
-                # this turn later is not what it once said, so it must not learn to say it.
-                history_unlearned = True
-                continue
-            # A generation prompt that the finished turn does not keep, such as an opened thought, is no common text.
-            start = len(prompt) if answered.startswith(prompt) else _common(prompt, answered)
-            spans.append((max(start, spans[-1][1] if spans else 0), len(answered)))
-        return text, spans, history_unlearned
-
-    def _apply_template(
-        self, place: str, messages: list[Message], tools: list[Any] | None, *, prompt: bool = False
-    ) -> str:
-        from jinja2 import TemplateError
-
-        try:
-            return self._template(messages, tools, prompt)
-        except TemplateError as error:
-            folded = _fold_system(messages)
-            if folded is messages:
-                raise DataError(
-                    f"{place}: the model's chat template refuses this conversation: {error}",
-                    "correct or remove this record",
-                ) from error
-        try:
-            # Gemma's and old Mistral's templates have no system turn.
-            return self._template(folded, tools, prompt)
-        except TemplateError as error:
-            raise DataError(
-                f"{place}: the model's chat template refuses this conversation: {error}",
-                "correct or remove this record",
-            ) from error
-
-    def _template(self, messages: list[Message], tools: list[Any] | None, prompt: bool) -> str:
-        text = self._tokenizer.apply_chat_template(
-            messages, tools=tools, tokenize=False, add_generation_prompt=prompt
-        )
-        return str(text)
-
-    def _tokenise(self, text: str, spans: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
-        """Tokenise piece by piece, so that the border in front of an answer is where generation begins."""
+    def _join(self, turns: Iterable[Turn]) -> tuple[numpy.ndarray, numpy.ndarray]:
         input_ids: list[int] = []
         labels: list[int] = []
-        position = 0
-        for start, end in spans:
-            self._append(text[position:start], self._train_on_prompt, input_ids, labels)
-            self._append(text[start:end], True, input_ids, labels)
-            position = end
-        last_answer = self._ids(text[spans[-1][0] : spans[-1][1]])
-        # A template that closes the answer with plain text would leave the model without a way to stop.
-        if not self._special_ids.intersection(last_answer) and self._tokenizer.eos_token_id is not None:
-            input_ids.append(self._tokenizer.eos_token_id)
-            labels.append(self._tokenizer.eos_token_id)
-        return input_ids, labels
+        for turn in turns:
+            for ids, learned in (
+                (turn.prompt_ids, self._train_on_prompt),
+                (turn.answer_ids, turn.learned),
+            ):
+                input_ids += ids
+                labels += ids if learned else [IGNORED_LABEL] * len(ids)
+        return numpy.array(input_ids, dtype=numpy.int32), numpy.array(labels, dtype=numpy.int32)
 
-    def _append(self, piece: str, learned: bool, input_ids: list[int], labels: list[int]) -> None:
-        ids = self._ids(piece)
-        input_ids += ids
-        labels += ids if learned else [IGNORED_LABEL] * len(ids)
-
-    def _ids(self, text: str) -> list[int]:
+    def _ids(self, pieces: Iterable[str]) -> list[int]:
         # Templates write the beginning-of-text token themselves.
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+        return [
+            token
+            for piece in pieces
+            if piece
+            for token in self._tokenizer(piece, add_special_tokens=False, verbose=False)["input_ids"]
+        ]
 
 
-def _common(one: str, other: str) -> int:
-    """Return the length of the text that both begin with."""
-    return next(
-        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
+def unfit(conversation: Conversation) -> str:
+    """Return why nothing is learned from a conversation, or nothing; LLaMA-Factory leaves the same ones out."""
+    roles = [message["role"] for message in conversation.messages]
+    if roles[:1] == ["system"]:
+        roles = roles[1:]
+    if "assistant" not in roles:
+        return "no assistant turn"
+    if roles[0] == "assistant":
+        # Common in sharegpt files; there is no prompt that such an answer could be learned for.
+        return "begins with an answer"
+    if roles[-1] != "assistant":
+        return "ends without an answer"
+    # One question may have several results of tools for an answer.
+    changes = [role for at, role in enumerate(roles) if not (at and role == roles[at - 1] == "tool")]
+    if any((role == "assistant") != bool(at % 2) or role == "system" for at, role in enumerate(changes)):
+        return "questions and answers do not alternate"
+    return ""
 
 
-def _fold_system(messages: list[Message]) -> list[Message]:
-    """Return the messages with the system message put in front of the first question."""
-    if len(messages) < 2 or messages[0]["role"] != "system" or messages[1]["role"] != "user":
-        return messages
-    question = {**messages[1], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
-    return [question, *messages[2:]]
+def fit(prompt_length: int, answer_length: int, budget: int) -> tuple[int, int]:
+    """Return how many tokens of a prompt and of its answer are kept of ``budget`` tokens, as in LLaMA-Factory.
+
+    A side that takes less than half of it is kept whole; two long sides are cut in proportion.
+    """
+    if 2 * answer_length < budget:
+        most = budget
+    elif 2 * prompt_length < budget:
+        most = budget - prompt_length
+    else:
+        most = int(budget * (answer_length / (prompt_length + answer_length)))
+    answer_length = min(most, answer_length)
+    return min(max(budget - answer_length, 0), prompt_length), answer_length
+
+
+def cut(turns: list[Turn], cutoff_len: int, *, from_end: bool) -> list[Turn]:
+    """Return the turns that fit, each cut by itself; ``from_end``: the last ones are the most important."""
+    kept: list[Turn] = []
+    budget = cutoff_len
+    for turn in reversed(turns) if from_end else turns:
+        if budget <= 0:
+            break
+        prompt_length, answer_length = fit(len(turn.prompt_ids), len(turn.answer_ids), budget)
+        kept.append(Turn(turn.prompt_ids[:prompt_length], turn.answer_ids[:answer_length], turn.learned))
+        budget -= prompt_length + answer_length
+    return kept[::-1] if from_end else kept
