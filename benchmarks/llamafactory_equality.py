@@ -192,7 +192,7 @@ def _losses(path: Path, step_key: str) -> list[float]:
 
 def _run(command: list[str], environment: dict[str, str], log: Path) -> None:
     with log.open("wb") as file:
-        code = subprocess.run(command, env=environment, stdout=file, stderr=file, check=False).returncode  # noqa: S603
+        code = subprocess.run(command, env=environment, stdout=file, stderr=file, check=False).returncode
     if code:
         raise SystemExit(f"{command[0]} failed with exit code {code}; its output is in {log}")
 
@@ -218,7 +218,7 @@ def main() -> int:
             (work / "texts.json").parent.mkdir(parents=True, exist_ok=True)
             (work / "texts.json").write_text(json.dumps(make_data(work / "data")))
             make = [options.theirs, "-c", _MAKE_MODEL, str(work / "model"), str(work / "texts.json")]
-            subprocess.run(make, check=True)  # noqa: S603
+            subprocess.run(make, check=True)
         worst = [compare(name, work, options) for name in options.cases or CASES]
     return int(max(worst) > TOLERANCE)
 
