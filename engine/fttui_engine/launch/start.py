@@ -78,7 +78,19 @@ def _plan(name: str, kind: str, argv: list[str], environment: dict[str, str], re
         visible = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus or []))}
         environment = {**visible, **environment}
     output_dir = str(resolved.values.get("output_dir") or "")
-    return Plan(name, kind, argv, environment, _folder(), output_dir, gpus, GRACE_SECONDS)
+    restart = resolved.run.restart or {}
+    return Plan(
+        name,
+        kind,
+        argv,
+        environment,
+        _folder(),
+        output_dir,
+        gpus,
+        GRACE_SECONDS,
+        restart.get("max", 0),
+        restart.get("backoff_seconds"),
+    )
 
 
 def _require_program(plan: Plan) -> None:

@@ -24,6 +24,12 @@ class Request(NamedTuple):
 
     resume: str
     step: int | None = None
+    not_before: float | None = None
+    """An attempt that follows a failed one by itself waits until then."""
+    free_bytes: int | None = None
+    """... and until the disk of the output folder has this much room."""
+    fruitless: int = 0
+    """Attempts in a row, this one included, that were made since the last newer checkpoint."""
 
 
 class Launch(NamedTuple):
@@ -77,6 +83,14 @@ class Exit(NamedTuple):
     ended_at: float
 
 
+class RankFailure(NamedTuple):
+    """Why one of several ranks failed; the earliest is the cause, the others only lost their peer."""
+
+    time: float
+    rank: int
+    outcome: Outcome
+
+
 _PROGRESS_NUMBERS = ("epoch", "tokens_per_second", "step_seconds", "eta_seconds")
 
 
@@ -99,7 +113,13 @@ class Attempt:
     def read_request(self) -> Request:
         """Return where the attempt is to start; the newest checkpoint where nothing can be read."""
         value = read_json_or_none(self.path / "request.json") or {}
-        return Request(str(value.get("resume", NEWEST)), whole_number(value.get("step")))
+        return Request(
+            str(value.get("resume", NEWEST)),
+            whole_number(value.get("step")),
+            moment(value.get("not_before")),
+            whole_number(value.get("free_bytes")),
+            whole_number(value.get("fruitless")) or 0,
+        )
 
     def write_launch(self, launch: Launch) -> None:
         """Record the exact command, before it is run."""
@@ -151,20 +171,25 @@ class Attempt:
         """Record how training ended; the last thing that rank 0 does."""
         write_json(self.path / "outcome.json", {"schema": SCHEMA, "time": time.time(), **outcome._asdict()})
 
+    def rank_log_path(self, rank: int) -> Path:
+        """Return where a rank's output goes; that of rank 0 is the attempt's log."""
+        return self.path / f"log.rank{rank}" if rank else self.log_path
+
+    def write_rank_failure(self, rank: int, outcome: Outcome) -> None:
+        """Record why one of several ranks failed; whoever started them makes the outcome of it."""
+        value = {"schema": SCHEMA, "time": time.time(), **outcome._asdict()}
+        write_json(self.path / f"failure.rank{rank}.json", value)
+
+    def read_rank_failure(self, rank: int) -> RankFailure | None:
+        """Return why a rank failed, ``None`` where it did not say."""
+        path = self.path / f"failure.rank{rank}.json"
+        outcome = _read_outcome(path)
+        said_at = moment((read_json_or_none(path) or {}).get("time"))
+        return RankFailure(said_at or 0.0, rank, outcome) if outcome else None
+
     def read_outcome(self) -> Outcome | None:
         """Return how training ended, ``None`` if it did not say."""
-        value = read_json_or_none(self.path / "outcome.json")
-        if value is None or value.get("result") not in ("finished", "stopped", "failed"):
-            return None
-        return Outcome(
-            result=value["result"],
-            step=whole_number(value.get("step")) or 0,
-            max_steps=whole_number(value.get("max_steps")),
-            message=str(value.get("message") or ""),
-            advice=str(value.get("advice") or ""),
-            kind=str(value.get("kind") or ""),
-            checkpoint=_text_or_none(value.get("checkpoint")),
-        )
+        return _read_outcome(self.path / "outcome.json")
 
     def write_exit(self, ended: Exit) -> None:
         """Record how the attempt's process ended."""
@@ -183,6 +208,21 @@ class Attempt:
             started_at=moment(value.get("started_at")) or 0.0,
             ended_at=moment(value.get("ended_at")) or 0.0,
         )
+
+
+def _read_outcome(path: Path) -> Outcome | None:
+    value = read_json_or_none(path)
+    if value is None or value.get("result") not in ("finished", "stopped", "failed"):
+        return None
+    return Outcome(
+        result=value["result"],
+        step=whole_number(value.get("step")) or 0,
+        max_steps=whole_number(value.get("max_steps")),
+        message=str(value.get("message") or ""),
+        advice=str(value.get("advice") or ""),
+        kind=str(value.get("kind") or ""),
+        checkpoint=_text_or_none(value.get("checkpoint")),
+    )
 
 
 def _texts(value: object) -> dict[str, str]:

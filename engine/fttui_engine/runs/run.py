@@ -10,7 +10,14 @@ from typing import NamedTuple
 
 from fttui_engine.errors import NoSuchRunError, WrongRequestError
 from fttui_engine.runs.attempt import Attempt
-from fttui_engine.runs.files import SCHEMA, DamagedFileError, read_json, read_json_or_none, write_json
+from fttui_engine.runs.files import (
+    SCHEMA,
+    DamagedFileError,
+    finite_number,
+    read_json,
+    read_json_or_none,
+    write_json,
+)
 from fttui_engine.runs.home import PRIVATE_FOLDER, runs_folder
 
 MOST_OF_ONE_NAME = 100_000
@@ -38,6 +45,9 @@ class Plan(NamedTuple):
     """The GPUs that the run may see; ``None`` where it takes none or all."""
     grace_seconds: float
     """How long a stop waits for the run to save before it is killed."""
+    restart_max: int = 0
+    """Restarts in a row after failures, without a newer checkpoint in between."""
+    restart_backoff_seconds: float | None = None
 
 
 class Run:
@@ -99,6 +109,8 @@ class Run:
                 output_dir=str(value["output_dir"]),
                 gpus=[int(gpu) for gpu in gpus] if isinstance(gpus, list) else None,
                 grace_seconds=float(value["grace_seconds"]),
+                restart_max=int(value.get("restart_max") or 0),
+                restart_backoff_seconds=finite_number(value.get("restart_backoff_seconds")),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DamagedFileError(f"{self.plan_path} is damaged or missing: {error}") from error

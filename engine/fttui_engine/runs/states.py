@@ -36,7 +36,8 @@ _ENDED = frozenset(State) - LIVE
 _NEXT: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.STARTING, State.STOPPED, State.PARKED}),
     State.STARTING: frozenset({State.RUNNING, State.STOPPING}) | _ENDED,
-    State.RUNNING: frozenset({State.STOPPING}) | _ENDED,
+    # Starting again by itself, after a failure.
+    State.RUNNING: frozenset({State.STARTING, State.STOPPING}) | _ENDED,
     State.STOPPING: _ENDED,
     **{ended: frozenset({State.STARTING, State.QUEUED}) for ended in _ENDED},
 }

@@ -45,6 +45,7 @@ class Lint:
 def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], findings: Findings) -> None:
     """Add what the combination of values, the files and this host say about the configuration."""
     from fttui_engine.spec.lint_data import check_data
+    from fttui_engine.spec.lint_evaluation import check_best, check_metric_function, check_trackers
     from fttui_engine.spec.lint_files import check_model, check_output
     from fttui_engine.spec.lint_host import check_devices, check_python
     from fttui_engine.spec.lint_preference import check_preference
@@ -57,6 +58,9 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     _check_scale(case)
     _check_batching(case)
     _check_evaluation(case)
+    check_best(case)
+    check_metric_function(case)
+    check_trackers(case)
     _check_stage(case)
     _check_model_use(case)
     check_model(case)

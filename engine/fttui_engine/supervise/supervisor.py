@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from fttui_engine.errors import FttuiError, NoSuchRunError
-from fttui_engine.runs.attempt import Exit, Launch
+from fttui_engine.runs.attempt import Attempt, Exit, Launch
 from fttui_engine.runs.commands import answer_command, refuse_commands, waiting_commands
 from fttui_engine.runs.files import SCHEMA, DamagedFileError, write_json
 from fttui_engine.runs.identity import Liveness, identify_self, identity_to_json
@@ -36,9 +36,11 @@ from fttui_engine.supervise.evidence import (
     witnessed_exit,
 )
 from fttui_engine.supervise.pidfd import ProcessWatch
+from fttui_engine.supervise.restarts import EVENT as RESTART_PLANNED
+from fttui_engine.supervise.restarts import Parked, Restart, wait_reason, what_follows
 from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
 from fttui_engine.supervise.stopping import Stop
-from fttui_engine.supervise.verdict import Evidence, judge, last_line
+from fttui_engine.supervise.verdict import Evidence, Verdict, judge, last_line
 
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 60.0
@@ -60,13 +62,16 @@ class Supervisor:
         self._journal = Journal(run)
         self._plan = self._read_plan()
         self._parent = recorded_keeper(run)
-        self._attempt = run.attempt(self._journal.state.attempt)
-        self._stop = Stop(run, self._plan, self._attempt, self._journal)
-        self._asked_to_start = False
         self._oom = OomWatch()
-        self._watch: ProcessWatch | None = None
+        self._take_up(run.attempt(self._journal.state.attempt))
         self.shutdown = False
         """Set by the SIGTERM handler: the host is going down."""
+
+    def _take_up(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._stop = Stop(self._run, self._plan, attempt, self._journal)
+        self._asked_to_start = False
+        self._watch: ProcessWatch | None = None
 
     def _read_plan(self) -> Plan:
         """Return the plan; where it is destroyed, one with which the attempt can still be watched and stopped."""
@@ -110,6 +115,9 @@ class Supervisor:
             by_host = self._stop.intent == "shutdown"
             state, kind = (State.INTERRUPTED, "shutdown") if by_host else (State.STOPPED, "stopped")
             self._close(state, kind, "Ended before it had started.")
+            return
+        if waits := wait_reason(self._attempt.read_request(), self._plan.output_dir):
+            self._journal.describe(waits)
             return
         if self._attempt.read_launch() is None:
             try:
@@ -173,7 +181,7 @@ class Supervisor:
         self._journal.note(
             "attempt_started",
             f"Attempt {state.attempt} was started.",
-            {"started_at": state.started_at or now, "attempt_started_at": now},
+            {"started_at": state.started_at or now, "attempt_started_at": now, "exit": None},
             pid=process.pid if process else None,
         )
 
@@ -189,6 +197,15 @@ class Supervisor:
         verdict = judge(self._evidence(wished, ended), self._run.id)
         if self._journal.state.attempt_started_at is None:
             self._note_start()
+        # A stop that came while leftovers were cleared away did not end this attempt, but it is to be the last.
+        is_last = bool(self._stop.intent) or self.shutdown
+        follows = None if is_last else what_follows(self._run, self._plan, self._attempt, verdict)
+        if isinstance(follows, Restart):
+            self._restart(verdict, follows)
+            return
+        if isinstance(follows, Parked):
+            ended_how = verdict.exit._replace(message=f"{verdict.exit.message} {follows.reason}")
+            verdict = Verdict(State.PARKED, ended_how)
         self._journal.move(
             verdict.state,
             str(verdict.state),
@@ -197,6 +214,22 @@ class Supervisor:
             ended_at=time.time(),
             stop_deadline=None,
         )
+
+    def _restart(self, verdict: Verdict, restart: Restart) -> None:
+        """Begin the next attempt; its folder comes first, since the journal's word is what counts."""
+        attempt = self._run.attempt(self._attempt.number + 1)
+        if not attempt.path.exists():
+            attempt.create(restart.request)
+        self._journal.move(
+            State.STARTING,
+            RESTART_PLANNED,
+            f"{verdict.exit.message} {restart.message}",
+            attempt=attempt.number,
+            exit=verdict.exit,
+            attempt_started_at=None,
+            stop_deadline=None,
+        )
+        self._take_up(attempt)
 
     def _evidence(self, wished: str, ended: Exit | None) -> Evidence:
         return Evidence(

@@ -52,7 +52,8 @@ def _urgent(run: RunSummary, now: float, width: int) -> list[Line]:
         otherwise = "if not saved" if run.kind == "train" else "if still there"
         text = f"killed in {figures.duration(left)} {otherwise}" if left > 0 else "being killed"
         lines += wrap(text, width, "warn")
-    if run.exit and not run.state.is_live and run.state is not State.FINISHED:
+    # A live run has a verdict while it waits to be restarted.
+    if run.exit and run.state is not State.FINISHED:
         lines += wrap(run.exit.message, width, "bad" if run.state.is_failure else "plain")
         lines += wrap(run.exit.advice, width, "warn")
     if run.detail:

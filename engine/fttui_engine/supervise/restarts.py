@@ -1,0 +1,132 @@
+"""Whether a failed attempt is followed by another without being asked, and when.
+
+Restarts in a row are counted by attempts that brought no newer checkpoint: a run that loses its connection to a file
+server every night may go on for ever, one that dies at the same step three times is for a person to look at.
+"""
+
+import random
+import shutil
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from fttui_engine.runs.attempt import NEWEST, Attempt, Request
+from fttui_engine.runs.checkpoints import list_checkpoints
+from fttui_engine.runs.events import read_events
+from fttui_engine.runs.run import Plan, Run
+from fttui_engine.runs.states import State
+from fttui_engine.supervise.verdict import Verdict
+
+EVENT = "restart_planned"
+
+FIRST_BACKOFF_SECONDS = 15.0
+LONGEST_BACKOFF_SECONDS = 600.0
+JITTER = 0.2
+"""Runs that one fault of the host ended do not all come back at the same moment."""
+
+MOST_PER_DAY = 20
+DAY_SECONDS = 86400.0
+
+REPEATED = frozenset({"checkpoint", "data", "environment", "model", "nan", "plan"})
+"""What another attempt would only run into again."""
+OUT_OF_MEMORY = frozenset({"oom_cuda", "oom_host"})
+STEPS_THAT_PROVE_MEMORY = 50
+"""Out of memory after so many steps may have been a stranger's doing, or one long batch; before, it is the settings."""
+QUICK_SECONDS = 60.0
+"""A program that fails this soon, before its first step, was most likely started wrongly."""
+LONG_SECONDS = 600.0
+"""A program without checkpoints that ran this long counts as having come somewhere."""
+SPARE_BYTES = 64 * 2**20
+
+
+class Restart(NamedTuple):
+    """The attempt that is to follow."""
+
+    request: Request
+    message: str
+
+
+class Parked(NamedTuple):
+    """No further attempt, though the policy would allow for restarts."""
+
+    reason: str
+
+
+def what_follows(run: Run, plan: Plan, attempt: Attempt, verdict: Verdict) -> Restart | Parked | None:
+    """Return what follows on a verdict by itself; ``None``: nothing, it stands as it is."""
+    kind = verdict.exit.kind
+    if verdict.state is not State.FAILED or not plan.restart_max or kind in REPEATED:
+        return None
+    if kind == "disk_full":
+        needed = _needed_bytes(plan)
+        request = Request(NEWEST, not_before=time.time() + 1.0, free_bytes=needed)
+        return Restart(request, f"It goes on when {needed / 1e9:.1f} GB are free.")
+    if _was_started_wrongly(plan, attempt, verdict):
+        return None
+    before = attempt.read_request().fruitless
+    fruitless = 1 if _came_somewhere(plan, attempt) else before + 1
+    most = 1 if kind in OUT_OF_MEMORY else plan.restart_max
+    if kind in OUT_OF_MEMORY and _steps_done(attempt) < STEPS_THAT_PROVE_MEMORY:
+        return None
+    if fruitless > most:
+        tries = "One restart" if most == 1 else f"{most} restarts in a row"
+        return Parked(f"{tries} brought no newer checkpoint.")
+    if _restarts_today(run) >= MOST_PER_DAY:
+        return Parked(f"It was restarted {MOST_PER_DAY} times within a day.")
+    delay_seconds = _backoff_seconds(plan, fruitless)
+    request = Request(NEWEST, not_before=time.time() + delay_seconds, fruitless=fruitless)
+    return Restart(request, f"Restart {fruitless} of {most} in {delay_seconds:.0f} s.")
+
+
+def wait_reason(request: Request, output_dir: str) -> str:
+    """Return what an attempt that was planned still waits for, for people; ``""`` when it may begin."""
+    if request.not_before is not None and (left_seconds := request.not_before - time.time()) > 0:
+        return f"restarts in {left_seconds:.0f} s"
+    if request.free_bytes is not None:
+        free_bytes = shutil.disk_usage(output_dir).free if Path(output_dir).is_dir() else 0
+        if free_bytes < request.free_bytes:
+            return f"waits for room on the disk: {free_bytes / 1e9:.1f} of {request.free_bytes / 1e9:.1f} GB are free"
+    return ""
+
+
+def _was_started_wrongly(plan: Plan, attempt: Attempt, verdict: Verdict) -> bool:
+    ended = attempt.read_exit()
+    lived_seconds = ended.ended_at - ended.started_at if ended else QUICK_SECONDS
+    is_unknown = verdict.exit.kind in ("error", "exit_code") and plan.kind == "train"
+    return is_unknown and lived_seconds < QUICK_SECONDS and _steps_done(attempt) == 0
+
+
+def _came_somewhere(plan: Plan, attempt: Attempt) -> bool:
+    """Whether the attempt left a newer checkpoint than it began with."""
+    if plan.kind != "train":
+        ended = attempt.read_exit()
+        return ended is not None and ended.ended_at - ended.started_at > LONG_SECONDS
+    sealed = [each.step for each in list_checkpoints(Path(plan.output_dir)) if each.complete]
+    return max(sealed, default=0) > _first_step(attempt)
+
+
+def _steps_done(attempt: Attempt) -> int:
+    progress = attempt.read_progress()
+    return max(0, progress.step - _first_step(attempt)) if progress else 0
+
+
+def _first_step(attempt: Attempt) -> int:
+    launch = attempt.read_launch()
+    return (launch.resume_step or 0) if launch else 0
+
+
+def _needed_bytes(plan: Plan) -> int:
+    """Return the room for the next checkpoint: that of the largest so far and a fifth more."""
+    sizes = [each.size_bytes for each in list_checkpoints(Path(plan.output_dir)) if each.complete]
+    return int(1.2 * max(sizes, default=0)) + SPARE_BYTES
+
+
+def _restarts_today(run: Run) -> int:
+    since = time.time() - DAY_SECONDS
+    return sum(event.event == EVENT and event.time > since for event in read_events(run.events_path))
+
+
+def _backoff_seconds(plan: Plan, fruitless: int) -> float:
+    first = FIRST_BACKOFF_SECONDS if plan.restart_backoff_seconds is None else plan.restart_backoff_seconds
+    backoff_seconds: float = min(first * 2 ** (fruitless - 1), max(first, LONGEST_BACKOFF_SECONDS))
+    return backoff_seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311

@@ -1,0 +1,88 @@
+"""A run that fails is started again by itself, as often and as late as was asked for, and not once more."""
+
+import os
+import signal
+import time
+
+from fttui_engine.runs.attempt import NEWEST, Request
+from fttui_engine.runs.states import State
+from fttui_engine.supervise import control
+from fttui_engine.supervise.restarts import wait_reason
+from run_driver import Driver, until
+
+FAST = {"restart_backoff_seconds": 0.05}
+
+
+def test_a_run_that_recovers_finishes_and_its_attempts_are_on_record(driver: Driver) -> None:
+    run = driver.start('echo $FTTUI_ATTEMPT; [ "$FTTUI_ATTEMPT" = 3 ]', restart_max=2, **FAST)
+    state = driver.end(run)
+    assert (state.state, state.attempt) == (State.FINISHED, 3)
+    assert [driver.log(run, number) for number in (1, 2, 3)] == ["1\n", "2\n", "3\n"]
+    assert "Restart 2 of 2" in driver.happened(run, "restart_planned").message
+
+
+def test_a_run_that_never_recovers_is_parked_with_the_reason(driver: Driver) -> None:
+    run = driver.start("echo broken; exit 3", restart_max=2, **FAST)
+    state = driver.end(run)
+    assert (state.state, state.attempt) == (State.PARKED, 3)
+    assert "exit code 3" in state.exit.message
+    assert "2 restarts in a row brought no newer checkpoint" in state.exit.message
+    assert driver.cli("wait", run.id).returncode != 0
+    control.resume(run)
+    assert driver.end(run).attempt == 6, "a person who resumes begins the count anew"
+
+
+def test_no_restart_unless_asked_for(driver: Driver) -> None:
+    state = driver.end(driver.start("exit 3"))
+    assert (state.state, state.attempt) == (State.FAILED, 1)
+
+
+def test_a_run_that_waits_to_be_restarted_says_so_and_can_be_stopped(driver: Driver) -> None:
+    run = driver.start("exit 3", restart_max=2, restart_backoff_seconds=3600.0)
+    until(lambda: "restarts in" in driver.show(run)["detail"], "the wait to be shown")
+    shown = driver.show(run)
+    assert shown["state"] == "starting"
+    assert "exit code 3" in shown["exit"]["message"]
+    control.stop(run)
+    state = driver.end(run)
+    assert (state.state, state.attempt) == (State.STOPPED, 2)
+
+
+def test_a_supervisor_killed_while_waiting_is_followed_by_one_that_waits_on(driver: Driver) -> None:
+    run = driver.start('[ "$FTTUI_ATTEMPT" = 2 ]', restart_max=1, restart_backoff_seconds=2.0)
+    until(lambda: driver.happened(run, "restart_planned"), "the plan to restart")
+    driver.kill(run, "supervisor")
+    state = driver.end(run)
+    assert (state.state, state.attempt) == (State.FINISHED, 2)
+    planned, started = driver.happened(run, "restart_planned"), driver.happened(run, "attempt_started")
+    assert started.time - planned.time > 1.5
+
+
+def test_a_full_disk_is_waited_for(driver: Driver, tmp_path) -> None:
+    room = Request(NEWEST, free_bytes=1)
+    assert wait_reason(room, str(tmp_path)) == ""
+    assert "waits for room on the disk" in wait_reason(room._replace(free_bytes=2**60), str(tmp_path))
+    assert "restarts in 60 s" in wait_reason(Request(NEWEST, not_before=time.time() + 60.4), str(tmp_path))
+
+
+def test_training_that_is_killed_goes_on_from_its_checkpoint_until_it_has_finished(driver: Driver) -> None:
+    config = driver.home.parent / "demo.yaml"
+    config.write_text(
+        "model_name_or_path: demo:tiny\ndataset: demo:instructions\nuse_cpu: true\nmax_samples: 32\nmax_steps: 60\n"
+        "per_device_train_batch_size: 2\nsave_steps: 3\ncutoff_len: 64\nlearning_rate: 1e-3\n"
+        "run: {restart: {max: 1, backoff_seconds: 0.1}}\n"
+    )
+    driver.cli("start", config, "--name", "r", check=0)
+    for killed in (1, 2):
+        pid = until(lambda killed=killed: pid_at(driver, killed, 6 * killed), f"step {6 * killed}", 120.0)
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: driver.show("r")["state"] == "finished", "the end", 120.0)
+    shown = driver.show("r")
+    assert (shown["attempt"], shown["step"]) == (3, 60)
+
+
+def pid_at(driver: Driver, attempt: int, step: int) -> int:
+    """Return the pid of an attempt once it has come to a step, 0 before."""
+    shown = driver.show("r")
+    assert shown["state"] in ("starting", "running"), shown["exit"]
+    return shown["pid"] or 0 if shown["attempt"] == attempt and (shown["step"] or 0) >= step else 0
