@@ -24,7 +24,7 @@ def load(tokenizer, *datasets, log=lambda line: None, **values) -> Splits:
         model_name_or_path="demo:tiny", dataset=datasets, stage="pt", **{"cutoff_len": 32} | values
     )
     stage = stage_of(config)
-    splits = load_splits(config, stage.reader(config, tokenizer), log, lambda: None)
+    splits = load_splits(config, stage.reader(config, tokenizer), tokenizer, log, lambda: None)
     return stage.arrange(splits, config, log)
 
 

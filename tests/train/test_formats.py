@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from fttui_engine.train.data.formats import converter, detect_format
-from fttui_engine.train.data.sources import Source, find_sources, read_rows
+from fttui_engine.train.data.sources import Source, find_datasets, read_rows
 from fttui_engine.train.errors import DataError
 
 QUESTION, ANSWER = "Say it,\nplease.", 'It is "it".'
@@ -125,20 +125,19 @@ def test_dataset_info_names_files_columns_and_tags(tmp_path):
             "formatting": "sharegpt",
             "columns": {"messages": "talk"},
             "tags": {"role_tag": "who", "content_tag": "text", "user_tag": "me", "assistant_tag": "it"},
-            "num_samples": 2,
         },
     }
     (tmp_path / "dataset_info.json").write_text(json.dumps(info))
-    first, second = find_sources(["first", "second"], str(tmp_path))
+    (first,), (second,) = (each.sources for each in find_datasets(["first", "second"], str(tmp_path)))
     assert [conversation.messages for conversation in conversations(first)] == [PLAIN]
-    assert [conversation.messages for conversation in conversations(second)] == [PLAIN, PLAIN]
+    assert [conversation.messages for conversation in conversations(second)] == [PLAIN, PLAIN, PLAIN]
 
 
 def test_a_folder_stands_for_its_files(tmp_path):
     write(tmp_path / "b.jsonl", [{"prompt": "a", "completion": "b"}])
     write(tmp_path / "a.csv", [{"prompt": "a", "completion": "b"}])
     (tmp_path / "README.md").write_text("not data")
-    assert [source.path.name for source in find_sources([str(tmp_path)], None)] == ["a.csv", "b.jsonl"]
+    assert [source.path.name for source in find_datasets([str(tmp_path)])[0].sources] == ["a.csv", "b.jsonl"]
 
 
 OK = '{"instruction": "a", "output": "b"}\n'
@@ -164,7 +163,9 @@ OK = '{"instruction": "a", "output": "b"}\n'
         ("x.csv", "instruction,output\na,b\nonly one\n", "x.csv, line 3, does not have the 2 fields"),
         ("x.csv", 'instruction,output\na,"b\n', "x.csv, line 2, is not valid CSV"),
         ("x.parquet", "PAR1", "x.parquet is not a readable Parquet file"),
-        ("x.txt", "hello", "x.txt is no kind of data file"),
+        ("x.xlsx", "hello", "x.xlsx is no kind of data file"),
+        ("x.arrow", "ARROW1", "x.arrow is not a readable Arrow file"),
+        ("x.txt", b"a\n\xff", "x.txt, line 2 is not UTF-8 at byte 0"),
         (
             "x.jsonl",
             '{"conversations": [{"from": "human", "value": "a"}, {"from": "alien", "value": "b"}]}',
@@ -192,7 +193,7 @@ def test_what_does_not_fit_is_named_with_its_place(tmp_path, name, content, mess
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError) as error:
-        conversations(find_sources([str(path)], None)[0])
+        conversations(find_datasets([str(path)])[0].sources[0])
     assert message in error.value.message
     assert error.value.hint
     assert error.value.kind == "data"
@@ -202,7 +203,13 @@ def test_what_does_not_fit_is_named_with_its_place(tmp_path, name, content, mess
     ("entry", "message"),
     [
         (None, "has no data set 'x'"),
-        ({"hf_hub_url": "somebody/x"}, "has no file_name"),
+        ({"script_url": "x.py"}, "is made by a Python script"),
+        ({"cloud_file_name": "s3://bucket/x.json"}, "is in a cloud store"),
+        ({"ms_hub_url": "somebody/x"}, "is on ModelScope"),
+        ({"split": "train"}, "has neither file_name nor hf_hub_url"),
+        ({"file_name": "a.json", "columns": {"images": "pictures"}}, "has images"),
+        ({"file_name": "a.json", "columns": {"promt": "q"}}, "has columns of unknown names: promt"),
+        ({"file_name": "a.json", "num_samples": 0}, "has num_samples 0"),
         ({"file_name": "gone.json"}, "there is no file"),
         ({"file_name": "a.json", "formatting": "xml"}, "has formatting 'xml'"),
     ],
@@ -210,6 +217,6 @@ def test_what_does_not_fit_is_named_with_its_place(tmp_path, name, content, mess
 def test_what_is_wrong_with_a_name_in_dataset_info(tmp_path, entry, message):
     (tmp_path / "dataset_info.json").write_text(json.dumps({"x": entry} if entry else {"y": {}}))
     with pytest.raises(DataError) as error:
-        find_sources(["x"], str(tmp_path))
+        find_datasets(["x"], str(tmp_path))
     assert message in error.value.message
     assert error.value.hint

@@ -1,146 +1,129 @@
-"""The data of a run: read, tokenised, split, and counted in the log."""
+"""The data of a run: prepared data set by data set, mixed, split, and counted in the log."""
 
-import random
-import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
+
+import numpy
 
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.train.data.sources import Row, Source, find_sources, read_rows
-from fttui_engine.train.data.tokenise import Example, Tokenised
+from fttui_engine.train.data.mixing import mix, split
+from fttui_engine.train.data.parallel import Reader
+from fttui_engine.train.data.prepare import Preparation, Prepared
+from fttui_engine.train.data.prepared_folder import load_folder, save_folder
+from fttui_engine.train.data.sources import find_datasets
+from fttui_engine.train.data.store import examples_of
 from fttui_engine.train.errors import DataError
 
-# Between two looks at the stop request and two progress lines in the log.
-_LOOK_EVERY_EXAMPLES = 64
-_LOG_EVERY_SECONDS = 10.0
+__all__ = ["Reader", "Splits", "load_splits"]
+
+EvaluationSets = Mapping[str, Sequence[Any]]
 
 
 class Splits(NamedTuple):
     """The examples that are learned and those that are only evaluated."""
 
-    train: list[Example]
-    evaluation: list[Example]
+    train: Sequence[Any]
+    evaluation: Sequence[Any] | EvaluationSets
+    """By name of the data set under ``eval_on_each_dataset``; empty where nothing is evaluated."""
 
-
-class Reader(Protocol):
-    """Turns the records of a file into tokens, as a stage learns them."""
-
-    def for_source(
-        self, source: Source, columns: Mapping[str, Any]
-    ) -> tuple[str, Callable[[Row], Tokenised]]:
-        """Return the words for the form of a file's records, and what turns one of them into tokens."""
+    def map(self, function: Callable[[Sequence[Any]], Sequence[Any]]) -> "Splits":
+        """Return what ``function`` makes of each split, such as packed examples."""
+        if isinstance(self.evaluation, Mapping):
+            each = {name: function(examples) for name, examples in self.evaluation.items()}
+            return Splits(function(self.train), each)
+        return Splits(function(self.train), function(self.evaluation) if self.evaluation else [])
 
 
 def load_splits(
-    config: TrainingConfig, reader: Reader, log: Callable[[str], None], check_stop: Callable[[], None]
+    config: TrainingConfig,
+    reader: Reader,
+    tokenizer: Any,
+    log: Callable[[str], None],
+    check_stop: Callable[[], None],
+    *,
+    processes: int = 1,
 ) -> Splits:
-    """Return the tokenised data of a configuration; ``check_stop`` is called every few examples and may raise."""
+    """Return the tokenised data of a configuration; ``check_stop`` is called every few examples and may raise.
 
-    def load(key: str, names: Sequence[str]) -> list[Example]:
-        examples: list[Example] = []
-        accounts: list[_Account] = []
-        for source in find_sources(names, config.dataset_dir):
-            found, account = _load(source, reader, config, log, check_stop)
-            examples += found
-            accounts.append(account)
-        if not examples:
-            what_became = "; ".join(account.records() for account in accounts)
-            raise DataError(
-                f"{key} has no example to learn from: {what_became}",
-                "change the data, or raise cutoff_len where the prompts are longer",
-            )
-        return examples
+    It comes from the cache where the same was prepared before. All ranks may call this at once: one of them prepares,
+    the others wait and then share its memory.
+    """
+    preparation = Preparation(config, reader, tokenizer, log, check_stop)
+    saved = Path(config.tokenized_path) if config.tokenized_path else None
+    if saved and saved.exists() and not config.overwrite_cache:
+        train, evaluation = load_folder(saved, preparation, log)
+        return Splits(train, evaluation)
+    splits = _prepare_splits(config, preparation, log, _most_rows(config, processes))
+    if saved:
+        save_folder(saved, splits, preparation, log)
+    return splits
 
-    train = load("dataset", config.dataset)
+
+def _prepare_splits(
+    config: TrainingConfig, preparation: Preparation, log: Callable[[str], None], most_rows: int | None
+) -> Splits:
+    def prepare(names: Sequence[str]) -> list[Prepared]:
+        datasets = find_datasets(names, config.dataset_dir, config.cache_dir)
+        prepared = [preparation.prepare(dataset, most_rows) for dataset in datasets]
+        for each in prepared:
+            each.account.report(log)
+        return prepared
+
+    train = prepare(config.dataset)
+    order = _mixed(train, config)
     if config.eval_dataset:
-        return Splits(train, load("eval_dataset", config.eval_dataset))
-    return split(train, config.val_size, config.data_seed)
-
-
-def split(examples: list[Example], val_size: float, seed: int) -> Splits:
-    """Set ``val_size`` examples aside for evaluation (a fraction below 1), chosen by ``seed`` and nothing else."""
-    if not val_size:
-        return Splits(examples, [])
-    count = int(val_size) if val_size >= 1 else max(1, round(len(examples) * val_size))
-    if count >= len(examples):
+        evaluation = prepare(config.eval_dataset)
+        if config.eval_on_each_dataset:
+            return Splits(_examples("dataset", train, order), _one_by_one(evaluation))
+        both = _examples("eval_dataset", evaluation, _mixed(evaluation, config))
+        return Splits(_examples("dataset", train, order), both)
+    if config.val_size >= len(order):
         raise DataError(
-            f"val_size {val_size:g} would leave nothing to train on: there are {len(examples)} examples",
+            f"val_size {config.val_size:g} would leave nothing to train on: there are {len(order)} examples",
             "lower val_size",
         )
-    chosen = set(random.Random(seed).sample(range(len(examples)), count))  # noqa: S311
+    kept, held_out = split(len(order), config.val_size, config.seed)
     return Splits(
-        [example for number, example in enumerate(examples) if number not in chosen],
-        [example for number, example in enumerate(examples) if number in chosen],
+        _examples("dataset", train, order[kept]),
+        _examples("val_size", train, order[held_out]) if config.val_size else [],
     )
 
 
-def _load(
-    source: Source,
-    reader: Reader,
-    config: TrainingConfig,
-    log: Callable[[str], None],
-    check_stop: Callable[[], None],
-) -> tuple[list[Example], "_Account"]:
-    """Read and tokenise one file and say in the log what became of its records."""
-    account = _Account(source.path, config.cutoff_len)
-    examples: list[Example] = []
-    tokenise = None
-    logged_at = time.monotonic()
-    for row in read_rows(source):
-        if config.max_samples is not None and account.rows >= config.max_samples:
-            break
-        if tokenise is None:
-            account.formatting, tokenise = reader.for_source(source, row.values)
-        result = tokenise(row)
-        account.count(result)
-        if result.example is not None:
-            examples.append(result.example)
-        if account.rows % _LOOK_EVERY_EXAMPLES == 0:
-            check_stop()
-            if time.monotonic() - logged_at > _LOG_EVERY_SECONDS:
-                log(f"data: {account.rows} records of {source.path.name} tokenised")
-                logged_at = time.monotonic()
-    account.report(log)
-    return examples, account
+def _one_by_one(evaluation: Sequence[Prepared]) -> dict[str, Sequence[Any]]:
+    """Return the examples of each data set by its name; files of one name in several folders are numbered."""
+    sets: dict[str, Sequence[Any]] = {}
+    for number, each in enumerate(evaluation, start=1):
+        name = each.account.name if each.account.name not in sets else f"{each.account.name}.{number}"
+        sets[name] = _examples("eval_dataset", [each])
+    return sets
 
 
-class _Account:
-    """What became of the records of one file."""
+def _most_rows(config: TrainingConfig, processes: int) -> int | None:
+    """Return how many records of each data set are read at most."""
+    if not config.streaming:
+        return config.max_samples
+    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * processes
+    # Each data set alone could have to feed all steps.
+    needed = config.max_steps * batch + config.buffer_size + int(config.val_size)
+    return min(needed, config.max_samples or needed)
 
-    def __init__(self, path: Path, cutoff_len: int) -> None:
-        self.formatting = "no records"
-        self.rows = 0
-        self._path = path
-        self._cutoff_len = cutoff_len
-        self._used = self._cut = self._history_unlearned = self._tokens = self._learned = 0
-        self._dropped: Counter[str] = Counter()
 
-    def count(self, result: Tokenised) -> None:
-        self.rows += 1
-        self._history_unlearned += result.history_unlearned
-        if result.example is None:
-            self._dropped[result.dropped] += 1
-            return
-        self._used += 1
-        self._cut += result.was_cut
-        self._tokens += result.example.token_count
-        self._learned += result.example.learned_count
+def _mixed(prepared: Sequence[Prepared], config: TrainingConfig) -> Any:
+    """Return the order of the records, counted through all data sets; dropped ones still have their turn."""
+    lengths = [len(each.selection.rows) for each in prepared]
+    probabilities = [float(text) for text in config.interleave_probs or ()] or None
+    return mix(lengths, config.mix_strategy, probabilities, config.seed)
 
-    def records(self) -> str:
-        """Say how many records were used, and why the others were not."""
-        used = f"{self._path.name} ({self.formatting}): {self._used} of {self.rows} records used"
-        dropped = [f"{count} dropped ({reason})" for reason, count in self._dropped.most_common()]
-        return ", ".join([used, *dropped])
 
-    def report(self, log: Callable[[str], None]) -> None:
-        parts = [f"data: {self.records()}"]
-        if self._cut:
-            parts.append(f"{self._cut} cut to {self._cutoff_len} tokens")
-        log(", ".join([*parts, f"{self._tokens} tokens, {self._learned} of them learned"]))
-        if self._history_unlearned:
-            log(
-                f"warning: the chat template rewrites earlier answers, so {self._history_unlearned} conversations "
-                "teach their last answer only"
-            )
+def _examples(key: str, prepared: Sequence[Prepared], order: Any = None) -> Sequence[Any]:
+    if order is None:
+        order = numpy.arange(len(prepared[0].selection.rows))
+    examples = examples_of([each.selection for each in prepared], order)
+    if not examples:
+        what_became = "; ".join(each.account.records() for each in prepared)
+        raise DataError(
+            f"{key} has no example to learn from: {what_became}",
+            "change the data, or raise cutoff_len where the prompts are longer",
+        )
+    return examples

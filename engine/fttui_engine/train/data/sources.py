@@ -1,17 +1,17 @@
-"""From the ``dataset`` key to rows: JSON, JSON lines, CSV and Parquet files, and names in ``dataset_info.json``."""
+"""From the ``dataset`` key to data sets: paths, names in ``dataset_info.json``, names on the hub, and the demo."""
 
-import csv
-import io
-import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fttui_engine.spec.dataset_info import data_files_in, entry_fault
+from fttui_engine.spec.paths import DATASET_INFO, DATASET_SUFFIXES, ONLINE, REMOTE_PREFIX
+from fttui_engine.train.data.files import Row, parse_json, read_file
+from fttui_engine.train.data.hub import HubDataset, fetch_file, fetch_files
 from fttui_engine.train.demo import DEMO_INSTRUCTIONS, demo_instructions_path
 from fttui_engine.train.errors import DataError
 
-SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+__all__ = ["Dataset", "Row", "Source", "find_datasets", "read_rows"]
 
 
 class Source(NamedTuple):
@@ -24,188 +24,103 @@ class Source(NamedTuple):
     """Our name of a column to the file's name of it, as in ``dataset_info.json``."""
     tags: dict[str, str] | None = None
     """Names of roles and fields inside the messages, as in ``dataset_info.json``."""
-    max_rows: int | None = None
     ranking: bool = False
     """Each record holds a better and a worse answer, as ``dataset_info.json`` says."""
 
 
-class Row(NamedTuple):
-    """One record of a data file; ``place`` names it in messages, such as ``rows.jsonl, line 7``."""
+class Dataset(NamedTuple):
+    """One entry of the ``dataset`` key: a file, or several that are read one after the other."""
 
-    place: str
-    values: dict[str, Any]
-
-
-def find_sources(names: Sequence[str], dataset_dir: str | None) -> list[Source]:
-    """Return the files behind the ``dataset`` key: paths, folders, the demo, or names in ``dataset_info.json``."""
-    sources: list[Source] = []
-    for name in names:
-        if name == DEMO_INSTRUCTIONS:
-            sources.append(Source(demo_instructions_path(), "alpaca"))
-        elif (path := Path(name).expanduser()).exists():
-            sources.extend(Source(file) for file in _files_of(path))
-        elif path.is_absolute() or path.suffix in SUFFIXES:
-            raise DataError(f"there is no data file {name}", "correct the path in dataset")
-        else:
-            sources.append(_named_source(name, Path(dataset_dir or "data").expanduser()))
-    return sources
+    name: str
+    sources: tuple[Source, ...]
+    num_samples: int | None = None
+    """How many records are drawn from it at random; ``None`` takes each once, in order."""
 
 
-def _files_of(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-    if not files:
-        raise DataError(f"the folder {path} has no data file", f"it may hold {', '.join(SUFFIXES)} files")
-    return files
+class _Shelf(NamedTuple):
+    """Where names of data sets are looked up, and where those of the hub are kept."""
+
+    dataset_dir: str
+    cache_dir: str | None
 
 
-def _named_source(name: str, dataset_dir: Path) -> Source:
-    """Return the entry ``name`` of ``dataset_info.json``, LLaMA-Factory's table of data sets."""
-    table_path = dataset_dir / "dataset_info.json"
-    if not table_path.is_file():
-        raise DataError(
-            f"dataset {name!r} is neither a file nor a name in {table_path}, which does not exist",
-            "give the path of a data file, or the folder of dataset_info.json in dataset_dir",
-        )
-    table = parse_json(read_text(table_path), str(table_path))
-    entry = table.get(name) if isinstance(table, dict) else None
-    if not isinstance(entry, dict):
-        known = ", ".join(sorted(table)[:20]) if isinstance(table, dict) else "nothing: it is not a table"
-        raise DataError(f"{table_path} has no data set {name!r}", f"it has {known}")
-    if not isinstance(entry.get("file_name"), str):
-        raise DataError(
-            f"data set {name!r} in {table_path} has no file_name",
-            "only local files are read: download the data set and name its file",
-        )
-    formatting = entry.get("formatting", "alpaca")
-    if formatting not in ("alpaca", "sharegpt", "openai"):
-        raise DataError(
-            f"data set {name!r} has formatting {formatting!r}", "it may be alpaca, sharegpt or openai"
-        )
-    file = dataset_dir / entry["file_name"]
-    if not file.is_file():
-        raise DataError(f"data set {name!r}: there is no file {file}", f"correct file_name in {table_path}")
-    return Source(
-        file,
-        formatting,
-        entry.get("columns"),
-        entry.get("tags"),
-        entry.get("num_samples"),
-        ranking=bool(entry.get("ranking")),
-    )
+def find_datasets(
+    names: Sequence[str], dataset_dir: str = "data", cache_dir: str | None = None
+) -> list[Dataset]:
+    """Return the files behind the entries of ``dataset`` or ``eval_dataset``; those on the hub are fetched."""
+    shelf = _Shelf(dataset_dir, cache_dir)
+    return [_find(name, shelf) for name in names]
 
 
 def read_rows(source: Source) -> Iterator[Row]:
-    """Yield the rows of a data file, each with the words for its place."""
-    suffix = source.path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"{source.path} is no kind of data file that is read", f"use {', '.join(SUFFIXES)}")
-    reader = {".csv": _read_csv, ".parquet": _read_parquet}.get(suffix, _read_json)
-    for number, row in enumerate(reader(source.path)):
-        if source.max_rows is not None and number >= source.max_rows:
-            return
-        yield row
+    """Yield the records of a data file, each with the words for its place."""
+    return read_file(source.path)
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, with or without a byte order mark."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 at byte {error.start}", "convert it to UTF-8") from error
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}", "check the path and its rights"
-        ) from error
+def _find(name: str, shelf: _Shelf) -> Dataset:
+    if name == DEMO_INSTRUCTIONS:
+        return Dataset(name, (Source(demo_instructions_path(), "alpaca"),))
+    if shelf.dataset_dir == ONLINE:
+        return _described(name, {"hf_hub_url": name}, ONLINE, shelf)
+    path = Path(name).expanduser()
+    if path.exists():
+        return Dataset(path.name, tuple(Source(file) for file in _files_at(path)))
+    if path.is_absolute() or path.suffix in DATASET_SUFFIXES:
+        raise DataError(f"there is no data file {name}", "correct the path in dataset")
+    table, place = _read_table(name, shelf)
+    entry = table.get(name)
+    if not isinstance(entry, dict):
+        raise DataError(f"{place} has no data set {name!r}", f"it has {', '.join(sorted(table)[:20])}")
+    return _described(name, entry, place, shelf)
 
 
-def parse_json(text: str, place: str) -> Any:
-    """Return what a JSON text says, or say where it is broken."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{place} is not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}",
-            "correct the file there",
-        ) from error
-    except RecursionError as error:
-        raise DataError(f"{place} is nested too deeply to be data", "give a list of records") from error
-
-
-def _read_json(path: Path) -> Iterator[Row]:
-    """Yield the records of a JSON list or of JSON lines; many ``.json`` files in the wild are JSON lines."""
-    text = read_text(path)
-    if not text.strip():
-        raise DataError(f"{path} is empty", "give a file with at least one record")
-    if text.lstrip().startswith("["):
-        for number, item in enumerate(parse_json(text, str(path)), start=1):
-            yield _record(item, f"{path}, record {number}")
-    elif path.suffix.lower() == ".json" and not re.match(r"\s*\{.*\}[ \t]*(\r?\n|$)", text):
-        yield _record(parse_json(text, str(path)), f"{path}, record 1")
+def _read_table(name: str, shelf: _Shelf) -> tuple[dict[str, Any], str]:
+    """Return LLaMA-Factory's table of data sets, and where it is."""
+    if shelf.dataset_dir.startswith(REMOTE_PREFIX):
+        path = fetch_file(shelf.dataset_dir.removeprefix(REMOTE_PREFIX), DATASET_INFO, shelf.cache_dir)
     else:
-        # Not splitlines(), which also breaks at U+2028 and U+0085; JSON allows both inside a text.
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                place = f"{path}, line {number}"
-                try:
-                    yield _record(json.loads(line), place)
-                except json.JSONDecodeError as error:
-                    raise DataError(
-                        f"{place}, is not valid JSON: {error.msg} at column {error.colno}",
-                        "put one complete record on each line",
-                    ) from error
-
-
-def _record(item: Any, place: str) -> Row:
-    if not isinstance(item, dict):
+        path = Path(shelf.dataset_dir).expanduser() / DATASET_INFO
+    if not path.is_file():
         raise DataError(
-            f"{place}, is not a record but {type(item).__name__}", "write {...} with named fields"
+            f"dataset {name!r} is neither a file nor a name in {path}, which does not exist",
+            "give the path of a data file, or the folder of dataset_info.json in dataset_dir",
         )
-    return Row(place, item)
+    table = parse_json(path.read_bytes(), str(path))
+    if not isinstance(table, dict):
+        raise DataError(f"{path} is not a table of data sets", 'write {"name": {"file_name": "..."}}')
+    return table, str(path)
 
 
-def _read_csv(path: Path) -> Iterator[Row]:
-    # The csv module refuses fields above 128 KiB; a long document in one field is legal data.
-    csv.field_size_limit(2**30)
-    lines = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        for values in lines:
-            place = f"{path}, line {lines.line_num}"
-            if None in values or None in values.values():
-                raise DataError(
-                    f"{place}, does not have the {len(lines.fieldnames or [])} fields of the first line",
-                    'put a field with a comma or a line break into "quotes"',
-                )
-            yield Row(place, {key: _unpack(value) for key, value in values.items()})
-    except csv.Error as error:
+def _described(name: str, entry: Mapping[str, Any], place: str, shelf: _Shelf) -> Dataset:
+    """Return the data set that an entry of ``dataset_info.json`` describes."""
+    if fault := entry_fault(entry):
+        raise DataError(f"data set {name!r} in {place} {fault.what}", fault.hint)
+    if hub_name := entry.get("hf_hub_url"):
+        wanted = HubDataset(
+            hub_name, entry.get("subset"), entry.get("split") or "train", entry.get("folder")
+        )
+        files = fetch_files(wanted, shelf.cache_dir)
+    else:
+        file = Path(shelf.dataset_dir).expanduser() / entry["file_name"]
+        if not file.exists():
+            raise DataError(f"data set {name!r}: there is no file {file}", f"correct file_name in {place}")
+        files = _files_at(file)
+    # A name on the hub that no table describes: the columns decide.
+    formatting = None if place == ONLINE else entry.get("formatting", "alpaca")
+    columns, tags, ranking = entry.get("columns"), entry.get("tags"), bool(entry.get("ranking"))
+    return Dataset(
+        name,
+        tuple(Source(file, formatting, columns, tags, ranking) for file in files),
+        entry.get("num_samples"),
+    )
+
+
+def _files_at(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    files = data_files_in(path)
+    if not files:
         raise DataError(
-            f"{path}, line {lines.reader.line_num}, is not valid CSV: {error}", "correct it"
-        ) from error
-
-
-def _unpack(value: str) -> Any:
-    """Return the list that a CSV cell holds as JSON text, such as ``conversations``; else the cell itself."""
-    if value.startswith(("[[", "[{", "[]")):
-        try:
-            return json.loads(value)
-        except json.JSONDecodeError:
-            return value
-    return value
-
-
-def _read_parquet(path: Path) -> Iterator[Row]:
-    try:
-        # 0.2 s of CPU, spent only where the data needs it.
-        import pyarrow  # type: ignore[import-untyped]
-        import pyarrow.parquet  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise DataError(f"{path} needs pyarrow to be read", "pip install pyarrow") from error
-    try:
-        number = 0
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
-            for values in batch.to_pylist():
-                number += 1
-                yield Row(f"{path}, row {number}", values)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a readable Parquet file: {error}", "write it again") from error
+            f"the folder {path} has no data file", f"it may hold {', '.join(DATASET_SUFFIXES)} files"
+        )
+    return files

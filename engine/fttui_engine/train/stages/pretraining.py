@@ -22,7 +22,7 @@ def arrange(splits: Splits, config: TrainingConfig, log: Callable[[str], None]) 
     """Return the texts put one after the other; after the split, so that none is learned in part and evaluated in part."""
     if not _packs(config):
         return splits
-    packed = Splits(*(pack(documents, config.cutoff_len) for documents in splits))
+    packed = splits.map(lambda documents: pack(documents, config.cutoff_len))
     log(f"data: packed into {len(packed.train)} examples of {config.cutoff_len} tokens")
     return packed
 
