@@ -38,6 +38,18 @@ def stage_of(config: TrainingConfig) -> Stage:
             from fttui_engine.train.stages import pretraining
 
             return pretraining
+        case "rm":
+            from fttui_engine.train.stages import reward
+
+            return reward
+        case "dpo":
+            from fttui_engine.train.stages import preference
+
+            return preference
+        case "kto":
+            from fttui_engine.train.stages import feedback
+
+            return feedback
         case _:
             from fttui_engine.train.stages import supervised
 

@@ -7,6 +7,7 @@ from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.data.batches import Collator
 from fttui_engine.train.data.dataset import Reader, Splits
 from fttui_engine.train.data.formats import converter, detect_format
+from fttui_engine.train.data.packing import Packs, packs
 from fttui_engine.train.data.sources import Row, Source
 from fttui_engine.train.data.tokenise import ConversationTokeniser, Tokenised
 from fttui_engine.train.errors import DataError
@@ -39,20 +40,31 @@ class ConversationReader:
 
 def reader(config: TrainingConfig, tokenizer: Any) -> Reader:
     """Return what turns conversations into tokens and labels."""
-    return ConversationReader(
-        ConversationTokeniser(
-            tokenizer,
-            config.cutoff_len,
-            train_on_prompt=config.train_on_prompt,
-            mask_history=config.mask_history,
-            default_system=config.default_system,
-        )
+    return ConversationReader(conversation_tokeniser(config, tokenizer))
+
+
+def conversation_tokeniser(config: TrainingConfig, tokenizer: Any) -> ConversationTokeniser:
+    """Return what turns one conversation into tokens, as the configuration wants it."""
+    return ConversationTokeniser(
+        tokenizer,
+        config.cutoff_len,
+        train_on_prompt=config.train_on_prompt,
+        mask_history=config.mask_history,
+        default_system=config.default_system,
     )
 
 
 def arrange(splits: Splits, config: TrainingConfig, log: Callable[[str], None]) -> Splits:
-    """Return the examples as they are."""
-    return splits
+    """Return the conversations side by side in common examples, if asked; evaluation stays as it is."""
+    if not packs(config):
+        return splits
+    packed = Packs(splits.train, config.cutoff_len)
+    tokens = sum(len(example.input_ids) for example in splits.train)
+    log(
+        f"data: {len(splits.train)} conversations packed into {len(packed)} examples of up to {config.cutoff_len} "
+        f"tokens, {100 * tokens / (len(packed) * config.cutoff_len):.0f} % full; none sees another"
+    )
+    return splits._replace(train=packed)
 
 
 def collator(config: TrainingConfig, tokenizer: Any) -> Callable[[Sequence[Any]], dict[str, Any]]:

@@ -1,0 +1,176 @@
+"""The Trainers of the stages dpo and kto, which compare the model with what it was before."""
+
+import contextlib
+from typing import Any
+
+import torch
+
+from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.loop.measures import Measure, Measures, mean_of
+from fttui_engine.train.stages.measuring_trainer import BatchLoss, MeasuringTrainer, is_real
+from fttui_engine.train.stages.preference_losses import (
+    MEAN_PER_TOKEN,
+    WITHOUT_REFERENCE,
+    AnswerLogps,
+    answer_logps,
+    bco_losses,
+    judged_losses,
+    pair_losses,
+)
+
+
+class ReferenceTrainer(MeasuringTrainer):
+    """A Trainer with a reference: a model of its own, or the trained one with its adapter switched off."""
+
+    def __init__(self, *, config: TrainingConfig, reference: Any, **arguments: Any) -> None:
+        # Dropout would blur the difference between the model and its reference.
+        for model in (arguments["model"], reference):
+            if model is not None:
+                switch_off_dropout(model)
+        super().__init__(**arguments)
+        self.config = config
+        self.reference = None if reference is None else self._placed(reference)
+
+    def _placed(self, reference: Any) -> Any:
+        """Return the reference on its device, computing in the precision of the run."""
+        if self.is_fsdp_enabled:
+            # Not measured: FSDP2 divides the reference as it divides the model.
+            from accelerate.utils.fsdp_utils import fsdp2_prepare_model  # type: ignore[import-untyped]
+
+            return fsdp2_prepare_model(self.accelerator, reference).eval()
+        return self.accelerator.prepare_model(reference, evaluation_mode=True).eval()
+
+    def logps(
+        self, model: Any, inputs: dict[str, Any], prefix: str = "", ld_alpha: float | None = None
+    ) -> AnswerLogps:
+        """Return the log-probabilities of a batch's answers, pairs one after the other."""
+        names = ("input_ids", "attention_mask", "labels")
+        input_ids, attention_mask, labels = (inputs[prefix + name].flatten(0, -2) for name in names)
+        outputs = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        return answer_logps(outputs.logits, labels, ld_alpha=ld_alpha)
+
+    def reference_logps(self, model: Any, inputs: dict[str, Any], prefix: str = "") -> AnswerLogps:
+        """Return what the reference makes of the same answers."""
+        with torch.no_grad(), contextlib.ExitStack() as stack:
+            if self.reference is None:
+                stack.enter_context(self.accelerator.unwrap_model(model).disable_adapter())
+            return self.logps(model if self.reference is None else self.reference, inputs, prefix)
+
+
+class PairTrainer(ReferenceTrainer):
+    """Stage dpo: prefers the better of two answers."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        # The mean reward so far, from which pref_bco_weight measures.
+        self._baseline, self._baseline_batches = 0.0, 0
+
+    def batch_loss(self, model: Any, inputs: dict[str, Any]) -> BatchLoss:
+        """Return the loss of each pair, and the rewards that it implies."""
+        config = self.config
+        logps = self.logps(model, inputs, ld_alpha=config.ld_alpha)
+        chosen, rejected = _halves(logps, config)
+        reference = None
+        if config.pref_loss not in WITHOUT_REFERENCE:
+            reference = _halves(self.reference_logps(model, inputs), config)
+        losses, chosen_rewards, rejected_rewards = pair_losses(config, chosen, rejected, reference)
+        if reference and config.pref_bco_weight > 0:
+            rewards = (
+                config.pref_beta * (chosen - reference[0]),
+                config.pref_beta * (rejected - reference[1]),
+            )
+            losses = losses + config.pref_bco_weight * bco_losses(rewards, self._mean_reward(model, rewards))
+            losses = losses / (1 + config.pref_bco_weight)
+        sft_losses = -logps.mean[::2]
+        losses = losses + config.pref_ftx * sft_losses
+        real = is_real(inputs)
+        measures = {
+            "rewards/chosen": chosen_rewards,
+            "rewards/rejected": rejected_rewards,
+            "rewards/accuracies": (chosen_rewards > rejected_rewards).float(),
+            "rewards/margins": chosen_rewards - rejected_rewards,
+            "logps/chosen": chosen,
+            "logps/rejected": rejected,
+        }
+        if config.pref_loss == "orpo":
+            measures |= {"sft_loss": sft_losses, "odds_ratio_loss": (losses - sft_losses) / config.pref_beta}
+        return BatchLoss(losses, {name: mean_of(values, real) for name, values in measures.items()})
+
+    def _mean_reward(self, model: Any, rewards: tuple[torch.Tensor, torch.Tensor]) -> float:
+        """Return the mean reward of all batches that were trained on; evaluations leave it as it is."""
+        if model.training:
+            mean = torch.cat(rewards).detach().mean().item()
+            mean = sum(mean for (mean,) in self.ranks.gather([mean])) / self.ranks.count
+            self._baseline_batches += 1
+            self._baseline += (mean - self._baseline) / self._baseline_batches
+        return self._baseline
+
+    def _stage_state(self) -> dict[str, Any]:
+        return super()._stage_state() | {"baseline": [self._baseline, self._baseline_batches]}
+
+    def _restore_stage(self, state: dict[str, Any]) -> None:
+        super()._restore_stage(state)
+        self._baseline, self._baseline_batches = state["baseline"]
+
+
+class JudgedTrainer(ReferenceTrainer):
+    """Stage kto: prefers good answers to bad ones, measured from how far the model drifted on answers of others."""
+
+    def batch_loss(self, model: Any, inputs: dict[str, Any]) -> BatchLoss:
+        """Return the loss of each answer, and the rewards that it implies."""
+        config = self.config
+        logps = self.logps(model, inputs)
+        with torch.no_grad():
+            others = self.logps(model, inputs, "kl_").total
+        reference = self.reference_logps(model, inputs).total
+        drift = others - self.reference_logps(model, inputs, "kl_").total
+        real, is_good = is_real(inputs), inputs["is_good"]
+        # The mean over ranks, as all of them train on one batch.
+        mean_drift = drift.where(real, 0.0).sum() / real.sum().clamp(min=1)
+        kl = self.accelerator.reduce(mean_drift, "mean").clamp(min=0)
+        ratios = logps.total - reference
+        losses = judged_losses(config, ratios, is_good, kl)
+        if config.pref_ftx > 0:
+            losses = losses + config.pref_ftx * _mean_of_good(logps.mean, is_good)
+        good, bad = real & is_good, real & ~is_good
+        rewards = config.pref_beta * ratios
+        return BatchLoss(
+            losses,
+            {
+                "rewards/chosen": mean_of(rewards, good),
+                "rewards/rejected": mean_of(rewards, bad),
+                "logps/chosen": mean_of(logps.total, good),
+                "logps/rejected": mean_of(logps.total, bad),
+                "kl": Measure(kl, 1),
+            },
+        )
+
+    def means(self, measures: Measures, prefix: str = "") -> dict[str, float]:
+        """Return the means of what was measured, and how far good and bad answers are apart."""
+        means = super().means(measures, prefix)
+        good, bad = f"{prefix}rewards/chosen", f"{prefix}rewards/rejected"
+        if good in means and bad in means:
+            means[f"{prefix}rewards/margins"] = means[good] - means[bad]
+        return means
+
+
+def switch_off_dropout(model: Any) -> None:
+    """Have a model compute the same in training as in evaluation."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
+
+
+def _halves(logps: AnswerLogps, config: TrainingConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the log-probabilities of the better and of the worse answers."""
+    values = logps.mean if config.pref_loss in MEAN_PER_TOKEN else logps.total
+    return values[::2], values[1::2]
+
+
+def _mean_of_good(logps: torch.Tensor, is_good: torch.Tensor) -> torch.Tensor:
+    """Return the loss of learning the good answers as in sft, as a share of each example of the batch."""
+    count = is_good.sum().clamp(min=1)
+    # LLaMA-Factory divides by the number of good answers twice.
+    return -(logps.where(is_good, 0.0).sum() / count) * len(logps) / count
