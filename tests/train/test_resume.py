@@ -244,7 +244,7 @@ def sealed_checkpoint():
         folder.mkdir(parents=True)
         for name in ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json"):
             (folder / name).write_bytes(name.encode() * 100)
-        extra = {"loss_sum": 0.0, "last_logged_step": 2, "tokens": 1, "evaluation_due": False}
+        extra = {"loss_sums": [0.0], "last_logged_step": 2, "tokens": 1, "evaluation_due": False}
         seal(folder, 2, 1, {}, extra)
         return folder
 

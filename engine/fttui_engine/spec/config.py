@@ -16,16 +16,37 @@ class TrainingConfig:
     cache_dir: str | None = None
     trust_remote_code: bool = False
     flash_attn: str = "auto"
+    train_from_scratch: bool = False
+    rope_scaling: str | None = None
+    upcast_layernorm: bool = False
+    moe_aux_loss_coef: float | None = None
+    add_tokens: tuple[str, ...] | None = None
+    add_special_tokens: tuple[str, ...] | None = None
+    resize_vocab: bool = False
 
     stage: str = "sft"
     do_train: bool = True
     finetuning_type: str = "lora"
+    # The last one is trained further, those before it are merged.
+    adapter_name_or_path: tuple[str, ...] | None = None
+    adapter_folder: str | None = None
+    create_new_adapter: bool = False
     lora_rank: int = 8
     lora_alpha: int = 16
     lora_dropout: float = 0.0
     lora_target: tuple[str, ...] = ("all",)
     additional_target: tuple[str, ...] | None = None
     use_rslora: bool = False
+    use_dora: bool = False
+    pissa_init: bool = False
+    # -1: an exact decomposition.
+    pissa_iter: int = 16
+    loraplus_lr_ratio: float | None = None
+    loraplus_lr_embedding: float = 1e-6
+    oft_rank: int = 0
+    oft_block_size: int = 32
+    oft_target: tuple[str, ...] = ("all",)
+    module_dropout: float = 0.0
     # Negative: the first so many layers.
     freeze_trainable_layers: int = 2
     freeze_trainable_modules: tuple[str, ...] = ("all",)
@@ -57,9 +78,19 @@ class TrainingConfig:
     cutoff_len: int = 2048
     # None: in stage pt only.
     packing: bool | None = None
+    neat_packing: bool = False
     max_samples: int | None = None
+    mix_strategy: str = "concat"
+    # Numbers, as texts.
+    interleave_probs: tuple[str, ...] | None = None
     # Below 1 a fraction, else a number of examples.
     val_size: float = 0.0
+    eval_on_each_dataset: bool = False
+    streaming: bool = False
+    buffer_size: int = 16384
+    tokenized_path: str | None = None
+    overwrite_cache: bool = False
+    preprocessing_num_workers: int | None = None
     train_on_prompt: bool = False
     mask_history: bool = False
     default_system: str | None = None
@@ -70,10 +101,12 @@ class TrainingConfig:
     num_train_epochs: float = 3.0
     max_steps: int = -1
     lr_scheduler_type: str = "linear"
+    lr_scheduler_kwargs: dict[str, Any] | None = None
     # For all intervals: below 1 a fraction of the run, else steps. warmup_steps wins over warmup_ratio.
     warmup_steps: float = 0
     warmup_ratio: float = 0.0
     optim: str = "adamw_torch"
+    optim_args: dict[str, Any] | None = None
     weight_decay: float = 0.0
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
@@ -83,6 +116,7 @@ class TrainingConfig:
     neftune_noise_alpha: float | None = None
     seed: int = 42
     data_seed: int = 42
+    disable_shuffling: bool = False
     full_determinism: bool = False
     dataloader_num_workers: int = 0
 
@@ -91,7 +125,18 @@ class TrainingConfig:
     pure_bf16: bool = False
     tf32: bool | None = None
     gradient_checkpointing: bool = True
+    activation_offloading: bool = False
+    chunked_loss: str = "auto"
+    enable_liger_kernel: bool = False
+    torch_compile: bool = False
+    torch_compile_backend: str | None = None
+    torch_compile_mode: str | None = None
     use_cpu: bool = False
+
+    ddp_timeout: int = 1800
+    ddp_bucket_cap_mb: int | None = None
+    ddp_find_unused_parameters: bool = False
+    fsdp: str | None = None
 
     # Empty until the run's folder is known, where the launcher puts it; never empty in the worker.
     output_dir: str = ""
@@ -122,8 +167,8 @@ class TrainingConfig:
     top_p: float = 0.7
     top_k: int = 50
     num_beams: int = 1
-    max_length: int | None = None
     max_new_tokens: int = 1024
+    max_length: int = 1024
     repetition_penalty: float = 1.0
     length_penalty: float = 1.0
     skip_special_tokens: bool = True

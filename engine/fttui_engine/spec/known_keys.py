@@ -25,42 +25,26 @@ def _later(names: str, what: str, *neutral: str) -> KnownKeys:
 
 
 REFUSED = (
-    _later("adapter_name_or_path adapter_folder create_new_adapter", "Going on from an existing adapter"),
     _later("deepspeed", "DeepSpeed"),
     _later(
-        "fsdp fsdp_config fsdp_min_num_params fsdp_transformer_layer_cls_to_wrap accelerator_config "
-        "parallelism_config",
-        "FSDP",
+        "accelerator_config parallelism_config",
+        "Dividing the work otherwise than run.strategy can say",
     ),
-    _later("neat_packing", "Packing"),
-    _later("streaming", "Streaming data"),
+    _later("train_sampling_strategy", "Another order of the data than random", "random"),
     _later(
-        "mix_strategy interleave_probs",
-        "Mixing datasets in another way than one after the other",
-        "concat",
-    ),
-    _later("eval_on_each_dataset", "Evaluating each dataset by itself"),
-    _later("tokenized_path", "Reading prepared data"),
-    _later("disable_shuffling train_sampling_strategy", "Another order of the data than random", "random"),
-    _later("use_dora loraplus_lr_ratio loraplus_lr_embedding pissa_init", "This variant of LoRA"),
-    _later(
-        "use_galore use_apollo use_badam use_adam_mini use_muon optim_args optim_target_modules",
+        "use_galore use_apollo use_badam use_adam_mini use_muon optim_target_modules",
         "This optimizer",
     ),
     _later(
         "use_dft_loss use_asft_loss use_eaft_loss use_llama_pro mixture_of_depths shift_attn",
         "This method",
     ),
-    _later("rope_scaling moe_aux_loss_coef upcast_layernorm", "Changing the model in this way"),
     _later(
-        "resize_vocab add_tokens add_special_tokens new_special_tokens_config init_special_tokens "
-        "split_special_tokens",
-        "Changing the vocabulary",
+        "new_special_tokens_config init_special_tokens split_special_tokens",
+        "Changing the vocabulary in this way",
+        "noise_init",
     ),
-    _later("train_from_scratch", "Training from random weights"),
-    _later("module_dropout oft_rank oft_target", "finetuning_type: oft"),
     _later("reward_model reward_model_adapters", "A reward model for PPO"),
-    _later("lr_scheduler_kwargs", "Further settings of the schedule"),
     _later("auto_find_batch_size", "Finding the batch size by trying"),
     _later("use_mca use_megatron_bridge use_hyper_parallel use_kt use_v1_kernels fp8", "This backend"),
     _later("ray_num_workers ray_init_kwargs master_addr master_port", "Training on several hosts"),
@@ -82,6 +66,10 @@ REFUSED = (
 
 IGNORED = (
     KnownKeys(
+        "pissa_convert",
+        "an adapter that began with pissa_init is always written as an ordinary one of twice the rank",
+    ),
+    KnownKeys(
         "quantization_device_map",
         "the whole model is on the one device that trains",
     ),
@@ -90,9 +78,8 @@ IGNORED = (
         "conversations are written with the model's own chat template",
     ),
     KnownKeys(
-        "overwrite_cache preprocessing_num_workers preprocessing_batch_size data_shared_file_system "
-        "buffer_size",
-        "data is prepared in memory at every start; the result is the same",
+        "preprocessing_batch_size data_shared_file_system",
+        "prepared data is in a cache that all processes share; the result is the same",
     ),
     KnownKeys(
         "media_dir image_max_pixels image_min_pixels image_do_pan_and_scan crop_to_patches "
@@ -102,8 +89,7 @@ IGNORED = (
         "only texts are trained on",
     ),
     KnownKeys(
-        "use_unsloth use_unsloth_gc enable_liger_kernel use_liger_kernel liger_kernel_config "
-        "torch_compile torch_compile_backend torch_compile_mode jit_mode_eval use_ipex torchdynamo",
+        "use_unsloth use_unsloth_gc liger_kernel_config jit_mode_eval use_ipex torchdynamo",
         "it changes speed and memory, not the result",
     ),
     KnownKeys(
@@ -121,11 +107,25 @@ IGNORED = (
     ),
     KnownKeys("dataloader_drop_last past_index", "the last batch of an epoch is always used"),
     KnownKeys(
-        "average_tokens_across_devices ddp_timeout ddp_backend ddp_find_unused_parameters "
-        "ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph local_rank log_on_each_node "
-        "save_on_each_node ray_scope tpu_num_cores fp8_backend fp8_enable_fsdp_float8_all_gather "
-        "hyper_parallel_args hyper_parallel_cp_size megatron_bridge_args",
-        "training runs in one process",
+        "fsdp_config fsdp_min_num_params fsdp_transformer_layer_cls_to_wrap",
+        "run.strategy: fsdp divides the model by its layers (FSDP2) and saves it as one process would",
+    ),
+    KnownKeys(
+        "average_tokens_across_devices",
+        "every token of a step weighs the same, whichever process it is in",
+    ),
+    KnownKeys(
+        "ddp_backend",
+        "processes with GPUs talk by nccl, those without by gloo",
+    ),
+    KnownKeys(
+        "ddp_broadcast_buffers ddp_static_graph local_rank",
+        "fttui starts the processes itself and sees to that they agree",
+    ),
+    KnownKeys(
+        "log_on_each_node save_on_each_node ray_scope tpu_num_cores fp8_backend "
+        "fp8_enable_fsdp_float8_all_gather hyper_parallel_args hyper_parallel_cp_size megatron_bridge_args",
+        "training runs on one host",
     ),
     KnownKeys(
         "trackio_space_id trackio_bucket_id trackio_static_space_id use_swanlab "
@@ -174,7 +174,7 @@ IGNORED = (
         "it belongs to a stage or method that is not there yet",
     ),
     KnownKeys(
-        "oft_block_size pissa_iter pissa_convert galore_target galore_rank galore_update_interval "
+        "galore_target galore_rank galore_update_interval "
         "galore_scale galore_proj_type galore_layerwise apollo_target apollo_rank "
         "apollo_update_interval apollo_scale apollo_proj apollo_proj_type apollo_scale_type "
         "apollo_layerwise apollo_scale_front badam_mode badam_start_block badam_switch_mode "
@@ -212,7 +212,6 @@ IGNORED = (
 # Values of keys in use that are right elsewhere and wait for a later release here: (key, value): what it is.
 LATER_VALUES = {
     ("stage", "ppo"): "PPO",
-    ("finetuning_type", "oft"): "OFT",
     ("quantization_method", "hqq"): "Quantizing with HQQ",
     ("quantization_method", "eetq"): "Quantizing with EETQ",
     ("quantization_method", "quanto"): "Quantizing with Quanto",

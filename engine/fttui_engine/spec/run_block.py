@@ -33,6 +33,13 @@ class RunOptions(NamedTuple):
     python: str | None = None
     command: tuple[str, ...] | None = None
 
+    @property
+    def process_count(self) -> int:
+        """The number of processes that the configuration was written for: one per GPU, or as many as are named."""
+        if isinstance(self.gpus, tuple):
+            return len(self.gpus)
+        return self.gpus if isinstance(self.gpus, int) else self.processes or 1
+
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> "RunOptions":
         """The options behind ``values["run"]``."""

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from fttui_engine.errors import FttuiError
-from fttui_engine.runs.attempt import Outcome
+from fttui_engine.runs.attempt import Attempt, Outcome
 from fttui_engine.runs.run import Run
 from fttui_engine.train.failures import explain
-from fttui_engine.train.loop.reporter import Reporter
+from fttui_engine.train.loop.reporter import Reporter, SilentReporter
 from fttui_engine.train.loop.stop import StopFlag
-from fttui_engine.train.recipe import read_config, read_resume, train
+from fttui_engine.train.ranks.group import Ranks
+from fttui_engine.train.ranks.strategy import keep_batch
+from fttui_engine.train.recipe import Worker, read_config, read_resume, train
 
 if TYPE_CHECKING:
     from fttui_engine.spec.config import TrainingConfig
@@ -31,16 +33,18 @@ def main() -> int:
     except (KeyError, ValueError):
         print("This is the worker of fttui; it is started by: fttui start CONFIG", file=sys.stderr)
         return 2
-    stop = StopFlag(attempt)
+    ranks = Ranks.from_environment()
+    stop = StopFlag(attempt, ranks)
     stop.listen()
-    reporter = Reporter(run, attempt)
+    reporter = Reporter(run, attempt) if ranks.is_main else SilentReporter(run, attempt)
     config: TrainingConfig | None = None
     resume = None
     try:
         reporter.phase("loading")
-        config = read_config(run)
-        resume = read_resume(attempt)
-        outcome = train(config, resume, reporter, stop)
+        config, options = read_config(run)
+        config = keep_batch(config, options.process_count, ranks)
+        resume = read_resume(attempt, ranks)
+        outcome = train(config, options.strategy, resume, Worker(reporter, stop, ranks))
     except Exception as error:  # noqa: BLE001 - whatever it is, the outcome has to say so
         if not isinstance(error, FttuiError):
             traceback.print_exc()
@@ -48,11 +52,27 @@ def main() -> int:
         step = max(reporter.step, resume.step if resume else 0)
         outcome = Outcome("failed", step, reporter.max_steps, message, advice, kind)
     # First, since on a full disk the log may take no more, while a torn checkpoint has just made room for this.
-    attempt.write_outcome(outcome)
+    _tell(attempt, ranks, outcome)
     with contextlib.suppress(OSError):
         reporter.log(f"{outcome.result}: {outcome.message} {outcome.advice}".rstrip())
         reporter.phase("done")
-    return 1 if outcome.result == "failed" else 0
+    if outcome.result != "failed":
+        ranks.leave()
+        return 0
+    if ranks.count > 1:
+        # The ordinary way out would wait for the peers inside NCCL, while they wait for this rank.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+    return 1
+
+
+def _tell(attempt: Attempt, ranks: Ranks, outcome: Outcome) -> None:
+    """Record the outcome; of several ranks that fail only one is the cause, and whoever started them finds out which."""
+    if ranks.count > 1 and outcome.result == "failed":
+        attempt.write_rank_failure(ranks.rank, outcome)
+    elif ranks.is_main:
+        attempt.write_outcome(outcome)
 
 
 if __name__ == "__main__":

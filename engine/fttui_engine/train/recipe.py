@@ -1,5 +1,8 @@
 """Fine-tuning from the run's ``spec.yaml`` to the trained model, in the order in which it happens."""
 
+import contextlib
+import math
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,28 +12,36 @@ from fttui_engine.runs.run import Run
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.spec.keys import BITSANDBYTES_OPTIMIZERS
 from fttui_engine.spec.resolved import read_spec
+from fttui_engine.spec.run_block import RunOptions
 from fttui_engine.train.data.dataset import Splits, load_splits
+from fttui_engine.train.data.packing import packs, refuse_if_mixed
 from fttui_engine.train.errors import CheckpointError, ModelError, StopRequestedError
 from fttui_engine.train.lean_imports import import_transformers
 from fttui_engine.train.loop.arguments import training_arguments
 from fttui_engine.train.loop.checkpoints import CheckpointFolder, ResumePoint, read_resume_point
+from fttui_engine.train.loop.evaluation import NothingLeftToTrain, ended_early, evaluation_plan, load_best
+from fttui_engine.train.loop.optimizer import lora_plus
 from fttui_engine.train.loop.reporter import Reporter
 from fttui_engine.train.loop.stop import StopFlag
-from fttui_engine.train.models.freezing import freeze
-from fttui_engine.train.models.load import add_adapter, describe, find_model, load_model, load_tokenizer
+from fttui_engine.train.models.kernels import Kernels, choose_kernels
+from fttui_engine.train.models.load import describe, find_model, load_tokenizer
+from fttui_engine.train.models.trainable import load_trainable_model
+from fttui_engine.train.models.vocabulary import add_tokens
+from fttui_engine.train.ranks.group import Ranks
+from fttui_engine.train.ranks.strategy import Strategy, choose_strategy
 from fttui_engine.train.stages import Stage, stage_of
 from fttui_engine.version import __version__
 
 
-def read_config(run: Run) -> TrainingConfig:
+def read_config(run: Run) -> tuple[TrainingConfig, RunOptions]:
     """Return the settings of a run of ours."""
-    config = read_spec(run.spec_path).config
-    if config is None:
+    spec = read_spec(run.spec_path)
+    if spec.config is None:
         raise ModelError(f"{run.spec_path} is not about training", "start its own command instead")
-    return config
+    return spec.config, spec.run
 
 
-def read_resume(attempt: Attempt) -> ResumePoint | None:
+def read_resume(attempt: Attempt, ranks: Ranks) -> ResumePoint | None:
     """Return the checkpoint that this attempt goes on from, verified, or ``None`` at step 0."""
     launch = attempt.read_launch()
     if launch is None:
@@ -38,7 +49,9 @@ def read_resume(attempt: Attempt) -> ResumePoint | None:
         raise CheckpointError(
             f"{attempt.path} does not say where this attempt starts", "stop it and start another attempt"
         )
-    return read_resume_point(Path(launch.resume_from)) if launch.resume_from else None
+    if not launch.resume_from:
+        return None
+    return read_resume_point(Path(launch.resume_from), in_full=ranks.is_main)
 
 
 class Prepared(NamedTuple):
@@ -47,15 +60,28 @@ class Prepared(NamedTuple):
     tokenizer: Any
     splits: Splits
     model: Any
+    kernels: Kernels
 
 
-def train(config: TrainingConfig, resume: ResumePoint | None, reporter: Reporter, stop: StopFlag) -> Outcome:
+class Worker(NamedTuple):
+    """This process: whom it tells what it does, how it is stopped, and which other processes train with it."""
+
+    reporter: Reporter
+    stop: StopFlag
+    ranks: Ranks
+
+
+def train(
+    config: TrainingConfig, wanted_strategy: str, resume: ResumePoint | None, worker: Worker
+) -> Outcome:
     """Fine-tune a model as ``config`` says and return how it ended; failures are raised."""
+    reporter, _, ranks = worker
     stage = stage_of(config)
     output_dir = Path(config.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     try:
-        prepared = _prepare(config, stage, reporter, stop)
+        config = _meet(config, wanted_strategy, worker).settle(config)
+        prepared = _prepare(config, stage, worker)
     except StopRequestedError:
         return _stopped_before_training(config, resume)
 
@@ -65,57 +91,115 @@ def train(config: TrainingConfig, resume: ResumePoint | None, reporter: Reporter
         save_total_limit=config.save_total_limit,
         resumed_from=resume.path if resume else None,
         expected_bytes=_checkpoint_bytes(prepared.model, config),
+        ranks=ranks,
     )
-    trainer = _trainer(
-        config, stage, prepared, reporter=reporter, stop=stop, checkpoints=checkpoints, resume=resume
-    )
+    trainer = _trainer(config, stage, prepared, resume=resume, checkpoints=checkpoints, **worker._asdict())
     max_steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
-    reporter.log(_plan(config, prepared.splits.train, max_steps, resume))
-    if resume and resume.step >= max_steps:
+    reporter.log(_plan(config, prepared.splits.train, max_steps, resume, ranks))
+    if resume and (resume.step >= max_steps or ended_early(config, resume)):
         # All steps were done before; only the end of the last attempt was cut off.
         reporter.start(resume.step, max_steps, resume.tokens)
         trainer.load_weights(str(resume.path))
     else:
-        trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
+        with contextlib.suppress(NothingLeftToTrain):
+            trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
     step, newest = reporter.step, str(checkpoints.newest) if checkpoints.newest else None
     if trainer.stopped:
         message = f"Stopped at step {step} of {max_steps}."
         return Outcome("stopped", step, max_steps, message, checkpoint=newest)
 
     reporter.phase("save")
+    best = load_best(trainer, checkpoints, resume) if config.load_best_model_at_end else ""
     trainer.save_model(str(output_dir))
     what = "adapter" if config.finetuning_type == "lora" else "model"
     message = f"Finished {step} steps; the {what} is in {output_dir}."
+    if trainer.ended_early:
+        message = f"Ended early: {_patience_words(config)}. " + message
+    message = f"{message} {best}".rstrip()
     return Outcome("finished", step, max_steps, message, checkpoint=newest)
 
 
-def _prepare(config: TrainingConfig, stage: Stage, reporter: Reporter, stop: StopFlag) -> Prepared:
-    """Load tokenizer, data and model, in the order in which a mistake is found soonest."""
+def _meet(config: TrainingConfig, wanted_strategy: str, worker: Worker) -> Strategy:
+    """Import what is needed, meet the other ranks, and agree how to share the work."""
+    ranks = worker.ranks
     # 4 s of CPU, more than anything else before the first step.
     import_transformers(_unused_packages(config))
-    stop.check()
+    import torch
 
+    use_cpu = config.use_cpu or not torch.cuda.is_available()
+    ranks.join(use_cpu=use_cpu, timeout_seconds=config.ddp_timeout)
+    worker.stop.check()
+    strategy = choose_strategy(config, wanted_strategy, ranks)
+    if ranks.count > 1:
+        worker.reporter.log(
+            f"ranks: {ranks.count} processes share the work by {strategy.name}, {strategy.reason}"
+        )
+    return strategy
+
+
+def _prepare(config: TrainingConfig, stage: Stage, worker: Worker) -> Prepared:
+    """Load tokenizer, data and model, in the order in which a mistake is found soonest."""
+    # It imports torch.
+    from fttui_engine.train.loop.loss import choose_loss
+
+    reporter = worker.reporter
     source = find_model(config)
     tokenizer = load_tokenizer(source, reporter.log, for_chat=stage.NEEDS_CHAT_TEMPLATE)
+    add_tokens(tokenizer, config, reporter.log)
     reporter.phase("data")
-    splits = load_splits(config, stage.reader(config, tokenizer), reporter.log, stop.check)
-    splits = stage.arrange(splits, config, reporter.log)
+    splits = _load_data(config, stage, tokenizer, worker)
 
     reporter.phase("loading")
-    model = stage.equip(_load_trainable_model(config, source), config)
+    kernels = choose_kernels(config, reporter.log)
+    model = load_trainable_model(config, source, tokenizer, kernels=kernels, log=reporter.log)
+    model = stage.equip(model, config)
     reporter.log(describe(model))
-    stop.check()
-    return Prepared(tokenizer, splits, model)
+    if packs(config):
+        refuse_if_mixed(model)
+    if not kernels.liger:
+        kernels = kernels._replace(chunked_loss=choose_loss(model, config, reporter.log))
+    worker.stop.check()
+    return Prepared(tokenizer, splits, model, kernels)
+
+
+def _load_data(config: TrainingConfig, stage: Stage, tokenizer: Any, worker: Worker) -> Splits:
+    """Return the examples; rank 0 prepares them, and the others wait and then find them in the cache."""
+    reporter, stop, ranks = worker
+
+    def load() -> Splits:
+        # What the others read from the cache is not worth a stop that one of them alone would see.
+        check_stop = stop.check_alone if ranks.is_main else lambda: None
+        reader = stage.reader(config, tokenizer)
+        splits = load_splits(config, reader, tokenizer, reporter.log, check_stop)
+        return stage.arrange(splits, config, reporter.log)
+
+    if not ranks.is_main:
+        if ranks.share(None) == "stopped":
+            raise StopRequestedError
+        return load()
+    try:
+        splits = load()
+    except StopRequestedError:
+        ranks.share("stopped")
+        raise
+    ranks.share("prepared")
+    return splits
 
 
 def _trainer(
-    config: TrainingConfig, stage: Stage, prepared: Prepared, *, resume: ResumePoint | None, **parts: Any
+    config: TrainingConfig,
+    stage: Stage,
+    prepared: Prepared,
+    *,
+    resume: ResumePoint | None,
+    **parts: Any,
 ) -> Any:
     splits = prepared.splits
     arguments = training_arguments(
         config,
+        kernels=prepared.kernels,
         evaluate=bool(splits.evaluation),
-        evaluation_due=bool(resume and resume.evaluation_due),
+        evaluation_due=resume.evaluation_due if resume else config.eval_on_start,
     )
     return stage.trainer(config)(
         model=prepared.model,
@@ -125,6 +209,8 @@ def _trainer(
         data_collator=stage.collator(config, prepared.tokenizer),
         processing_class=prepared.tokenizer,
         resume=resume,
+        evaluation=evaluation_plan(config),
+        rates=lora_plus(config),
         **parts,
     )
 
@@ -139,20 +225,6 @@ def _unused_packages(config: TrainingConfig) -> tuple[str, ...]:
     return ("datasets", "kernels") if config.use_cpu else ("datasets",)
 
 
-def _load_trainable_model(config: TrainingConfig, source: Any) -> Any:
-    from transformers import set_seed
-
-    model = load_model(config, source)
-    # The adapter's first weights are drawn here.
-    set_seed(config.seed)
-    match config.finetuning_type:
-        case "lora":
-            return add_adapter(model, config)
-        case "freeze":
-            freeze(model, config)
-    return model
-
-
 def _stopped_before_training(config: TrainingConfig, resume: ResumePoint | None) -> Outcome:
     step = resume.step if resume else 0
     return Outcome(
@@ -164,11 +236,24 @@ def _stopped_before_training(config: TrainingConfig, resume: ResumePoint | None)
     )
 
 
-def _plan(config: TrainingConfig, examples: list[Any], max_steps: int, resume: ResumePoint | None) -> str:
-    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
+def _patience_words(config: TrainingConfig) -> str:
+    count = config.early_stopping_steps
+    return f"{count} evaluations in a row brought no better {config.metric_for_best_model}"
+
+
+def _plan(
+    config: TrainingConfig,
+    examples: Sequence[Any],
+    max_steps: int,
+    resume: ResumePoint | None,
+    ranks: Ranks,
+) -> str:
+    factors = [config.per_device_train_batch_size, config.gradient_accumulation_steps]
+    if ranks.count > 1:
+        factors.append(ranks.count)
+    product = " x ".join(map(str, factors)) + (" processes" if ranks.count > 1 else "")
     return (
-        f"train: {len(examples)} examples, {batch} per step "
-        f"({config.per_device_train_batch_size} x {config.gradient_accumulation_steps}), {max_steps} steps"
+        f"train: {len(examples)} examples, {math.prod(factors)} per step ({product}), {max_steps} steps"
         + (f", resumed from step {resume.step}" if resume else "")
     )
 

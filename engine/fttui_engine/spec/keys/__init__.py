@@ -9,6 +9,7 @@ from fttui_engine.spec.keys.data import DATA
 from fttui_engine.spec.keys.key import Key, Kind
 from fttui_engine.spec.keys.model import MODEL
 from fttui_engine.spec.keys.preference import PREFERENCE
+from fttui_engine.spec.keys.ranks import RANKS
 from fttui_engine.spec.keys.run import RUN
 from fttui_engine.spec.keys.saving import SAVING
 from fttui_engine.spec.keys.training import BITSANDBYTES_OPTIMIZERS, PRECISION, TORCH_OPTIMIZERS, TRAINING
@@ -28,6 +29,7 @@ GROUPS: dict[str, tuple[Key, ...]] = {
     "saving": SAVING,
     "generation": GENERATION,
     "export": EXPORT,
+    "ranks": RANKS,
     "run": RUN,
 }
 

@@ -10,12 +10,14 @@ from fttui_engine.runs.checkpoints import (
     CheckpointDamagedError,
     Manifest,
     list_checkpoints,
+    read_manifest,
     seal,
     set_aside,
     verify,
 )
 from fttui_engine.train.errors import CheckpointError, DiskFullError
 from fttui_engine.train.failures import is_disk_full
+from fttui_engine.train.ranks.group import Ranks
 
 # Fewer than two would leave nothing to fall back to when the newest turns out to be damaged.
 _KEEP_AT_LEAST = 2
@@ -26,28 +28,37 @@ class ResumePoint(NamedTuple):
 
     path: Path
     step: int
-    loss_sum: float
-    """Sum of the losses since the last logged step: the window that the checkpoint cut."""
+    loss_sums: tuple[float, ...]
+    """Of each rank, the sum of the losses since the last logged step: the window that the checkpoint cut."""
     last_logged_step: int
     tokens: int
     evaluation_due: bool
     """The evaluation of this step was still to be done."""
     stage: dict[str, Any]
     """What the stage's own Trainer keeps beside the weights."""
+    evaluations_without_gain: int = 0
+    """So many evaluations in a row, up to this step, were no better than the best before them."""
+
+    def loss_sum_of(self, ranks: Ranks) -> float:
+        """Return the sum that a rank goes on with; with another number of ranks their mean, which is what is logged."""
+        if len(self.loss_sums) == ranks.count:
+            return self.loss_sums[ranks.rank]
+        return sum(self.loss_sums) / len(self.loss_sums)
 
 
-def read_resume_point(folder: Path) -> ResumePoint:
-    """Verify a checkpoint in full and return where it stands; raises CheckpointError."""
+def read_resume_point(folder: Path, *, in_full: bool = True) -> ResumePoint:
+    """Verify a checkpoint and return where it stands; raises CheckpointError. One rank reads it ``in_full``."""
     try:
-        extra = verify(folder).extra
+        extra = (verify(folder) if in_full else read_manifest(folder)).extra
         return ResumePoint(
             folder,
             int(folder.name.rpartition("-")[2]),
-            float(extra["loss_sum"]),
+            tuple(float(loss_sum) for loss_sum in extra["loss_sums"]),
             int(extra["last_logged_step"]),
             int(extra["tokens"]),
             bool(extra["evaluation_due"]),
             dict(extra.get("stage", {})),
+            int(extra.get("evaluations_without_gain", 0)),
         )
     except CheckpointDamagedError as error:
         raise CheckpointError(error.message, error.hint) from error
@@ -69,26 +80,37 @@ class CheckpointFolder:
         save_total_limit: int | None,
         resumed_from: Path | None,
         expected_bytes: int,
+        ranks: Ranks,
     ) -> None:
         self._output_dir = output_dir
+        self._ranks = ranks
         self._versions = versions
         self._keep = None if save_total_limit is None else max(save_total_limit, _KEEP_AT_LEAST)
         self._resumed_from = resumed_from
         self._expected_bytes = expected_bytes
         self._saved: set[int] = set()
         self.newest = resumed_from
+        self.best: Path | None = None
+        """The one that is never pruned, because the result is made of it."""
+
+    def folder_of(self, step: int) -> Path:
+        """Return where the checkpoint of a step is, or would be."""
+        return self._output_dir / f"checkpoint-{step}"
 
     def save(self, step: int, write: Callable[[], None], extra: dict[str, Any]) -> Manifest | None:
-        """Have ``write`` fill ``checkpoint-<step>`` and seal it; ``None`` if this attempt did so before."""
+        """Have ``write`` fill ``checkpoint-<step>`` and seal it; all ranks have to call.
+
+        ``None`` if this attempt did so before, and on all ranks but the first, which seals what all have written.
+        """
         if step in self._saved:
             return None
-        folder = self._output_dir / f"checkpoint-{step}"
-        # One that a crash tore, or that was sealed before training went back to an earlier step.
-        replaced = set_aside(folder) if folder.exists() else None
-        self._require_space(step)
+        folder = self.folder_of(step)
+        replaced = self._make_way(folder, step) if self._ranks.is_main else None
+        self._ranks.wait()
         try:
             write()
-            manifest = seal(folder, step, 1, self._versions, extra)
+            self._ranks.wait()
+            manifest = self._seal(folder, step, extra) if self._ranks.is_main else None
         except Exception as error:
             shutil.rmtree(folder, ignore_errors=True)
             if is_disk_full(error):
@@ -96,10 +118,21 @@ class CheckpointFolder:
             raise
         self._saved.add(step)
         self.newest = folder
-        self._expected_bytes = sum(file.size_bytes for file in manifest.files)
         if replaced:
             shutil.rmtree(replaced, ignore_errors=True)
-        self._prune()
+        if manifest:
+            self._prune()
+        return manifest
+
+    def _make_way(self, folder: Path, step: int) -> Path | None:
+        """Put aside a checkpoint that a crash tore, or that was sealed before training went back to an earlier step."""
+        replaced = set_aside(folder) if folder.exists() else None
+        self._require_space(step)
+        return replaced
+
+    def _seal(self, folder: Path, step: int, extra: dict[str, Any]) -> Manifest:
+        manifest = seal(folder, step, self._ranks.count, self._versions, extra)
+        self._expected_bytes = sum(file.size_bytes for file in manifest.files)
         return manifest
 
     def _prune(self) -> None:
@@ -109,7 +142,7 @@ class CheckpointFolder:
             checkpoint.path for checkpoint in list_checkpoints(self._output_dir) if checkpoint.complete
         ]
         for path in complete[: -self._keep]:
-            if path != self._resumed_from:
+            if path not in (self._resumed_from, self.best):
                 # Without its manifest it does not count, so a kill in between leaves nothing that looks whole.
                 (path / MANIFEST).unlink()
                 shutil.rmtree(path)

@@ -95,7 +95,7 @@ class Reporter:
             loss=values["loss"], tokens_per_second=tokens_per_second, step_seconds=step_seconds
         )
         more = {name: value for name, value in values.items() if name not in _OF_EVERY_STAGE}
-        self._metrics.append(
+        self._append(
             {
                 "time": time.time(),
                 "step": self.step,
@@ -120,7 +120,7 @@ class Reporter:
 
     def evaluated(self, step: int, epoch: float | None, metrics: Mapping[str, Any]) -> None:
         """Record one evaluation."""
-        self._metrics.append(
+        self._append(
             {"time": time.time(), "step": step, "epoch": epoch, **metrics, "attempt": self._attempt.number}
         )
         clocks = ("eval_loss", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
@@ -133,11 +133,27 @@ class Reporter:
         per_step = sum(self._recent_step_seconds) / len(self._recent_step_seconds)
         return (self.max_steps - step) * (per_step + self._other_seconds / self._steps)
 
+    def _append(self, point: dict[str, Any]) -> None:
+        self._metrics.append(point)
+
     def _write_progress(self, *, now: bool = False) -> None:
         clock = time.monotonic()
         if now or clock - self._written_at >= _SECONDS_BETWEEN_PROGRESS:
             self._attempt.write_progress(self._progress._replace(time=time.time()))
             self._written_at = clock
+
+
+class SilentReporter(Reporter):
+    """Keeps the clock of a rank that is not the first, and says nothing: the first speaks for all."""
+
+    def log(self, line: str) -> None:
+        """Write no line."""
+
+    def _append(self, point: dict[str, Any]) -> None:
+        """Record no point."""
+
+    def _write_progress(self, *, now: bool = False) -> None:
+        """Write no progress."""
 
 
 def _shown(value: float | None) -> str:

@@ -5,16 +5,26 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from fttui_engine.train.errors import CheckpointError, LossNotFiniteError, StopRequestedError
+from fttui_engine.train.errors import (
+    CheckpointError,
+    EvaluationError,
+    LossNotFiniteError,
+    StopRequestedError,
+)
 from fttui_engine.train.loop.checkpoints import CheckpointFolder, ResumePoint
+from fttui_engine.train.loop.evaluation import EvaluationPlan, NothingLeftToTrain
+from fttui_engine.train.loop.optimizer import LoraPlus, optimizer_with_rates
 from fttui_engine.train.loop.reporter import Reporter
 from fttui_engine.train.loop.stop import StopFlag
+from fttui_engine.train.models import pissa
+from fttui_engine.train.models.adapters import save_adapter
+from fttui_engine.train.ranks.rank_trainer import RankTrainer
 
 
-class WorkerTrainer(Trainer):
+class WorkerTrainer(RankTrainer):
     """A Trainer whose resumed run is equal to a straight one, bit by bit, in everything that it reports."""
 
     # The base class allows for their absence; here they are always there.
@@ -28,6 +38,8 @@ class WorkerTrainer(Trainer):
         stop: StopFlag,
         checkpoints: CheckpointFolder,
         resume: ResumePoint | None,
+        evaluation: EvaluationPlan,
+        rates: LoraPlus | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
@@ -41,13 +53,16 @@ class WorkerTrainer(Trainer):
         self._tokens = resume.tokens if resume else 0
         self._uncounted_tokens: torch.Tensor | int = 0
         self._evaluated_step = -1
+        self._evaluation = evaluation
+        self._rates = rates
+        self._evaluations_without_gain = resume.evaluations_without_gain if resume else 0
 
     # ---- Steps ----
 
     def restore_window(self) -> None:
         """Put back what was logged in part when the checkpoint was written, as if the loop had never ended."""
         if self._resume:
-            self._tr_loss.fill_(self._resume.loss_sum)
+            self._tr_loss.fill_(self._resume.loss_sum_of(self.ranks))
             self._globalstep_last_logged = self._resume.last_logged_step
             self._restore_stage(self._resume.stage)
         self.reporter.start(self.state.global_step, self.state.max_steps, self._tokens)
@@ -56,11 +71,19 @@ class WorkerTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Count the tokens of a batch on the device, without waiting for it, and train on the batch."""
-        self._uncounted_tokens = self._uncounted_tokens + inputs["attention_mask"].sum()
+        self._uncounted_tokens = self._uncounted_tokens + self.tokens_read(inputs)
         return super().training_step(model, inputs, num_items_in_batch)
 
+    def create_optimizer(self, model: Any = None) -> Any:
+        """Return the optimizer, which may move some weights faster than others."""
+        if self._rates is not None and self.optimizer is None:
+            self.optimizer = optimizer_with_rates(self, model or self.model, self._rates)
+            return self.optimizer
+        return super().create_optimizer(model)
+
     def _tokens_so_far(self) -> int:
-        self._tokens += int(self._uncounted_tokens)
+        """Return the tokens that all ranks have read since step 0; all of them have to ask."""
+        self._tokens += int(sum(tokens for (tokens,) in self.ranks.gather([float(self._uncounted_tokens)])))
         self._uncounted_tokens = 0
         return self._tokens
 
@@ -100,17 +123,31 @@ class WorkerTrainer(Trainer):
         """Return the mean loss per learned token; the stock loop averages batches, however short the last one is."""
         model = self._wrap_model(self.model, training=False)
         model.eval()
-        loss_sum, tokens = 0.0, 0
+        loss_sum, tokens = 0.0, 0.0
+        token_metrics = self._evaluation.metrics
+        token_metrics.start()
         for inputs in dataloader:
             self.stop.check()
+            self.silence_filler(inputs)
             count = int(inputs["labels"][:, 1:].ne(-100).sum())
-            loss: Any = self.prediction_step(model, inputs, True, ignore_keys=ignore_keys)[0]
-            loss_sum += float(loss) * count
-            tokens += count
+            loss, logits, _ = self.prediction_step(
+                model, inputs, not token_metrics.wanted, ignore_keys=ignore_keys
+            )
+            if token_metrics.wanted:
+                token_metrics.add(logits, inputs["labels"].to(logits.device))
+            if count:
+                loss_sum += float(loss) * count
+                tokens += count
+        loss_sum, tokens = map(sum, zip(*self.ranks.gather([loss_sum, float(tokens)]), strict=True))
+        token_metrics.merge(self.ranks)
         mean_loss = loss_sum / tokens
         # exp overflows a float at 709; a loss like that is broken anyway.
         perplexity = math.exp(mean_loss) if mean_loss < 700 else math.inf
-        metrics = {f"{metric_key_prefix}_loss": mean_loss, f"{metric_key_prefix}_perplexity": perplexity}
+        metrics = {
+            f"{metric_key_prefix}_loss": mean_loss,
+            f"{metric_key_prefix}_perplexity": perplexity,
+            **token_metrics.result(metric_key_prefix),
+        }
         no_predictions: Any = None
         return EvalLoopOutput(no_predictions, None, metrics, len(dataloader.dataset))
 
@@ -120,6 +157,7 @@ class WorkerTrainer(Trainer):
         try:
             metrics: dict[str, float] = super()._evaluate(*arguments, **options)
             self._evaluated_step = self.state.global_step
+            self._make_up_for_a_missed_decision(metrics)
         except StopRequestedError:
             self.stopped = True
             self.control.should_evaluate = False
@@ -128,6 +166,38 @@ class WorkerTrainer(Trainer):
             metrics = {}
         self.reporter.back_to_steps()
         return metrics
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Say whether this is the best model so far; save it then, and count the evaluations that it is not."""
+        name = self.args.metric_for_best_model
+        if name is None or not metrics:
+            return False
+        if (name if name.startswith("eval_") else f"eval_{name}") not in metrics:
+            raise EvaluationError(
+                f"metric_for_best_model: evaluations do not measure {name}",
+                f"they measure {', '.join(each.removeprefix('eval_') for each in metrics if each != 'epoch')}",
+            )
+        is_best = super()._determine_best_metric(metrics, trial)
+        self._evaluations_without_gain = 0 if is_best else self._evaluations_without_gain + 1
+        if is_best and self._evaluation.keep_best:
+            self.control.should_save = True
+        if self.ended_early:
+            self.control.should_training_stop = True
+        return is_best
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether so many evaluations in a row brought no gain that training ends."""
+        patience = self._evaluation.patience
+        return patience is not None and self._evaluations_without_gain >= patience
+
+    def _make_up_for_a_missed_decision(self, metrics: dict[str, float]) -> None:
+        """Decide after an evaluation in front of the first step, which the base class leaves without consequence."""
+        resume = self._resume
+        if resume and resume.evaluation_due and self.state.global_step == resume.step:
+            self._determine_best_metric(metrics, None)
+            if self.ended_early:
+                raise NothingLeftToTrain
 
     def _evaluation_due(self) -> bool:
         """Whether this step is one to evaluate at and that has not been done."""
@@ -148,18 +218,21 @@ class WorkerTrainer(Trainer):
         """Take back what ``_stage_state`` returned."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        loss_sum = self._tr_loss.item()
-        self._require_finite(loss_sum)
+        loss_sums = [loss_sum for (loss_sum,) in self.ranks.gather([self._tr_loss.item()])]
+        self._require_finite(sum(loss_sums))
         self.reporter.phase("save")
+        if self._evaluation.keep_best and self.state.best_global_step:
+            self._checkpoints.best = self._checkpoints.folder_of(self.state.best_global_step)
         manifest = self._checkpoints.save(
             self.state.global_step,
             lambda: super(WorkerTrainer, self)._save_checkpoint(model, trial),
             {
-                "loss_sum": loss_sum,
+                "loss_sums": loss_sums,
                 "last_logged_step": self._globalstep_last_logged,
                 "tokens": self._tokens_so_far(),
                 "evaluation_due": self._evaluation_due(),
                 "stage": self._stage_state(),
+                "evaluations_without_gain": self._evaluations_without_gain,
             },
         )
         if manifest:
@@ -170,12 +243,16 @@ class WorkerTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Write the weights and the tokenizer, of LoRA the adapter only; also called for the final result."""
         folder = output_dir or self.args.output_dir
-        # peft would otherwise ask the hub at every save whether the vocabulary has changed.
-        options = {"save_embedding_layers": False} if isinstance(self.model, PeftModel) else {}
-        self.model.save_pretrained(folder, state_dict=state_dict, **options)
+        if isinstance(self.model, PeftModel):
+            save_adapter(self.model, folder, state_dict)
+        else:
+            self.model.save_pretrained(folder, state_dict=state_dict)
         self.processing_class.save_pretrained(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if pissa.is_pissa(self.model):
+            pissa.load(self.model, resume_from_checkpoint)
+            return
         dtypes = {name: weight.dtype for name, weight in self.model.named_parameters()}
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         # peft may load adapters in another precision than they were trained in; then the next step would differ.

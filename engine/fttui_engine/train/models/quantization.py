@@ -1,12 +1,17 @@
 """Base weights in 4 or 8 bits (QLoRA) through bitsandbytes, packed anew from the same files at every start."""
 
+import os
 from typing import Any
 
 from fttui_engine.spec.config import TrainingConfig
 
 
 def quantization_arguments(config: TrainingConfig) -> dict[str, Any]:
-    """Return what ``from_pretrained`` needs to pack the weights as ``config`` says, on the device that trains."""
+    """Return what ``from_pretrained`` needs to pack the weights as ``config`` says, on the device that trains.
+
+    Weights that FSDP is going to divide are packed in host memory, since no GPU may have room for all of them, and into
+    numbers of the type that is computed in: it casts all that it gathers to that type, and others would not survive it.
+    """
     import torch
     import transformers
 
@@ -20,8 +25,10 @@ def quantization_arguments(config: TrainingConfig) -> dict[str, Any]:
             bnb_4bit_quant_type=config.quantization_type,
             bnb_4bit_use_double_quant=config.double_quantization,
             bnb_4bit_compute_dtype=compute_dtype(config),
+            bnb_4bit_quant_storage=compute_dtype(config) if config.fsdp else torch.uint8,
         )
-    device = "cpu" if config.use_cpu or not torch.cuda.is_available() else 0
+    in_host_memory = config.fsdp or config.use_cpu or not torch.cuda.is_available()
+    device = "cpu" if in_host_memory else int(os.environ.get("LOCAL_RANK", "0"))
     return {"quantization_config": packing, "device_map": {"": device}}
 
 

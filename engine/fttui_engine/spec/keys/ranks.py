@@ -1,0 +1,10 @@
+"""Several processes that train one model."""
+
+from fttui_engine.spec.keys.key import Key
+
+RANKS = (
+    Key("ddp_timeout", "whole", 1800, "Seconds that a process waits for the others in a step.", at_least=1),
+    Key("ddp_bucket_cap_mb", "whole", None, "DDP: size of the pieces that gradients are sent in.", at_least=1),
+    Key("ddp_find_unused_parameters", "flag", False, "DDP: allow weights that get no gradient (slower)."),
+    Key("fsdp", "text", None, "FSDP as transformers spells it: true, full_shard or shard_grad_op, auto_wrap."),
+)

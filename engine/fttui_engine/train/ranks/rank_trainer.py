@@ -1,0 +1,126 @@
+"""transformers' Trainer in several processes: the same examples, the same checkpoints as in one."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer
+
+from fttui_engine.train.ranks.group import Ranks
+from fttui_engine.train.ranks.sharding import gather_optimizer, gather_weights, load_optimizer
+
+IGNORED_LABEL = -100
+
+
+class RankTrainer(Trainer):
+    """A Trainer of which every rank writes its part of what one process would have written."""
+
+    # The base class allows for its absence; here it is always there.
+    model: Any
+    optimizer: Any
+
+    def __init__(self, *, ranks: Ranks, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.ranks = ranks
+        self._filler: tuple[dict[str, Any], int] | None = None
+
+    # ---- The same examples ----
+
+    def _get_num_items_in_batch(
+        self, batch_samples: list[Any], device: torch.device
+    ) -> torch.Tensor | int | None:
+        if batch_samples:
+            self.silence_filler(batch_samples[-1])
+        return super()._get_num_items_in_batch(batch_samples, device)
+
+    def silence_filler(self, inputs: dict[str, Any]) -> int:
+        """Have nothing learned from the examples that accelerate repeats so that all ranks have as many batches.
+
+        Those at the end of an epoch, in the batch that was fetched last; returns how many rows of it are real.
+        """
+        rows = len(next(value for value in inputs.values() if isinstance(value, torch.Tensor)))
+        state = self.accelerator.gradient_state
+        if self.ranks.count == 1 or not state.end_of_dataloader or state.remainder <= 0:
+            return rows
+        # The last batches of all ranks, rank 0's first, begin with the real examples.
+        real: int = min(rows, max(0, state.remainder - self.ranks.rank * rows))
+        if real < rows:
+            self.silence(inputs, real)
+            self._filler = (inputs, real)
+        return real
+
+    def tokens_read(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """Return the number of tokens in the real examples of a batch, on its device."""
+        real = self._filler[1] if self._filler and self._filler[0] is inputs else None
+        # Packed examples have no mask; their counts are not for the model.
+        counts: torch.Tensor = (
+            inputs.pop("token_counts") if "token_counts" in inputs else inputs["attention_mask"]
+        )
+        return counts[:real].sum()
+
+    def silence(self, inputs: dict[str, Any], real: int) -> None:
+        """Have nothing learned from the rows behind the first ``real`` ones."""
+        for name, value in inputs.items():
+            if name.endswith("labels"):
+                value[real:] = IGNORED_LABEL
+
+    def prediction_step(self, *arguments: Any, **options: Any) -> Any:
+        """Measure a batch by its own tokens: the base class would share out the loss as in a training step."""
+        self.args.average_tokens_across_devices = False
+        try:
+            return super().prediction_step(*arguments, **options)
+        finally:
+            self.args.average_tokens_across_devices = True
+
+    # ---- The same checkpoints ----
+
+    def load_divided(self, folder: str) -> None:
+        """Load the weights of a checkpoint into a model that is going to be divided, while it is still whole."""
+        # Without this the base class would look for the files of accelerate's own format.
+        self.is_fsdp_enabled = False
+        try:
+            self._load_from_checkpoint(folder)
+        finally:
+            self.is_fsdp_enabled = True
+
+    def train(self, resume_from_checkpoint: Any = None, *arguments: Any, **options: Any) -> Any:
+        """Train; of a model that is going to be divided, the weights are loaded before that."""
+        if resume_from_checkpoint and self.is_fsdp_enabled:
+            self.load_divided(resume_from_checkpoint)
+        return super().train(resume_from_checkpoint, *arguments, **options)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if not self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the weights from rank 0; all ranks have to call."""
+        state = None
+        if self.is_fsdp_enabled:
+            trained_only = hasattr(self.model, "peft_config")
+            state = gather_weights(self.model, trained_only=trained_only, keep=self.ranks.is_main)
+        if self.ranks.is_main:
+            folder = output_dir or str(self.args.output_dir)
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._save(folder, state_dict=state)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        state = gather_optimizer(self.optimizer, keep=self.ranks.is_main)
+        if self.ranks.is_main:
+            torch.save(state, Path(output_dir) / "optimizer.pt")
+            scheduler: Any = self.lr_scheduler
+            torch.save(scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not self.is_fsdp_enabled or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        state = torch.load(
+            Path(checkpoint) / "optimizer.pt", map_location="cpu", weights_only=True, mmap=True
+        )
+        load_optimizer(self.optimizer, state)
+        scheduler: Any = self.lr_scheduler
+        scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))

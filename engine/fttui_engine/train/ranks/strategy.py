@@ -1,0 +1,86 @@
+"""How several processes share the work: each with the whole model (DDP), or with a part of it (FSDP2)."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.errors import CheckpointError
+from fttui_engine.train.ranks.group import Ranks
+
+SINGLE, DDP, FSDP = "single", "ddp", "fsdp"
+
+# Of a card's memory; the rest is the CUDA context, NCCL's buffers and what the prediction misses.
+_USABLE = 0.9
+
+
+class Strategy(NamedTuple):
+    """What was chosen and why, in words for the log."""
+
+    name: str
+    reason: str
+
+    def settle(self, config: TrainingConfig) -> TrainingConfig:
+        """Return the configuration in which ``fsdp`` is set exactly where the weights are divided."""
+        return dataclasses.replace(config, fsdp=(config.fsdp or "full_shard") if self.name == FSDP else None)
+
+
+def choose_strategy(config: TrainingConfig, wanted: str, ranks: Ranks) -> Strategy:
+    """Return how the ranks share the work: as asked, else DDP where each GPU has room for the whole model."""
+    if ranks.count == 1:
+        # A checkpoint is the same whatever strategy wrote it, so that one process may go on with it.
+        return Strategy(SINGLE, "there is one process")
+    if config.fsdp or wanted in (DDP, FSDP):
+        return Strategy(FSDP if config.fsdp else wanted, "as asked for")
+    return Strategy(*ranks.share(_by_room(config, ranks) if ranks.is_main else None))
+
+
+def _by_room(config: TrainingConfig, ranks: Ranks) -> tuple[str, str]:
+    import torch
+
+    if config.use_cpu or not torch.cuda.is_available():
+        return DDP, "processes on one host share its memory anyway"
+    room_bytes = min(
+        torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count())
+    )
+    needed_bytes = _predicted_bytes(config, ranks.count)
+    if needed_bytes is None:
+        return DDP, "nothing is known of the memory it takes; fsdp is the other way"
+    sizes = f"{needed_bytes / 2**30:.1f} of {room_bytes / 2**30:.1f} GiB"
+    if needed_bytes < _USABLE * room_bytes:
+        return DDP, f"each GPU has room for the whole model (predicted {sizes})"
+    if config.quantization_bit == 8:
+        return DDP, f"8-bit weights cannot be divided, though memory is short (predicted {sizes})"
+    return FSDP, f"no GPU has room for the whole model (predicted {sizes})"
+
+
+def _predicted_bytes(config: TrainingConfig, count: int) -> int | None:
+    """Return what one process is predicted to take with a model of its own, ``None`` where nothing is known."""
+    from transformers import AutoConfig
+
+    from fttui_engine.spec.memory import predict
+    from fttui_engine.spec.model_shape import UnknownShapeError, read_shape
+    from fttui_engine.spec.workload import read_workload
+    from fttui_engine.train.models.load import find_model
+
+    source = find_model(config)
+    model_config: Any = AutoConfig.from_pretrained(source.name_or_path, **source.arguments)
+    values = dataclasses.asdict(config)
+    try:
+        shape = read_shape(model_config.to_dict())
+        return predict(shape, read_workload(values, shape, on_cpu=False, processes=count)).predicted_bytes
+    except UnknownShapeError:
+        return None
+
+
+def keep_batch(config: TrainingConfig, planned: int, ranks: Ranks) -> TrainingConfig:
+    """Return the configuration for another number of processes than it was written for, with the same batch per step.
+
+    Raises CheckpointError where that is impossible; ``fttui resume`` has refused it before.
+    """
+    micro_batches = config.gradient_accumulation_steps * planned
+    if micro_batches % ranks.count:
+        raise CheckpointError(
+            f"{micro_batches} batches per step cannot be shared equally among {ranks.count} processes",
+            f"take a number of processes that divides {micro_batches}",
+        )
+    return dataclasses.replace(config, gradient_accumulation_steps=micro_batches // ranks.count)
