@@ -32,6 +32,15 @@ def test_a_run_that_never_recovers_is_parked_with_the_reason(driver: Driver) -> 
     assert driver.end(run).attempt == 6, "a person who resumes begins the count anew"
 
 
+def test_what_would_only_fail_again_is_not_restarted(driver: Driver) -> None:
+    run = driver.start(
+        "echo \"ModuleNotFoundError: No module named 'flash_attn'\"; exit 1", restart_max=5, **FAST
+    )
+    state = driver.end(run)
+    assert (state.state, state.attempt, state.exit.kind) == (State.FAILED, 1, "environment")
+    assert "flash_attn" in state.exit.message
+
+
 def test_no_restart_unless_asked_for(driver: Driver) -> None:
     state = driver.end(driver.start("exit 3"))
     assert (state.state, state.attempt) == (State.FAILED, 1)

@@ -15,6 +15,7 @@ from fttui_engine.runs.checkpoints import list_checkpoints
 from fttui_engine.runs.events import read_events
 from fttui_engine.runs.run import Plan, Run
 from fttui_engine.runs.states import State
+from fttui_engine.supervise import diagnosis
 from fttui_engine.supervise.verdict import Verdict
 
 EVENT = "restart_planned"
@@ -27,7 +28,7 @@ JITTER = 0.2
 MOST_PER_DAY = 20
 DAY_SECONDS = 86400.0
 
-REPEATED = frozenset({"checkpoint", "data", "environment", "model", "nan", "plan"})
+REPEATED = diagnosis.REPEATED | {"checkpoint", "data", "model", "nan", "plan"}
 """What another attempt would only run into again."""
 OUT_OF_MEMORY = frozenset({"oom_cuda", "oom_host"})
 STEPS_THAT_PROVE_MEMORY = 50

@@ -27,6 +27,7 @@ from fttui_engine.runs.lifetime import liveness_of
 from fttui_engine.runs.lock import charge_lock
 from fttui_engine.runs.run import Plan, Run
 from fttui_engine.runs.states import State
+from fttui_engine.supervise.diagnosis import diagnose
 from fttui_engine.supervise.evidence import (
     OomWatch,
     await_exit,
@@ -239,6 +240,7 @@ class Supervisor:
             restarted=what_restarted(self._run, self._attempt),
             oom_kills=self._oom.recent_kills(),
             last_line=last_line(self._attempt),
+            cause=diagnose(self._attempt.log_path),
             kind=self._plan.kind,
         )
 

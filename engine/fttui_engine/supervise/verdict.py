@@ -7,6 +7,7 @@ from fttui_engine.runs.attempt import Attempt, Exit, Outcome
 from fttui_engine.runs.journal import ExitVerdict
 from fttui_engine.runs.logs import tail
 from fttui_engine.runs.states import State
+from fttui_engine.supervise.diagnosis import Diagnosis
 
 CANNOT_RUN = "fttui: cannot run"
 """How the line begins that the keeper leaves in the log of a program that it could not start."""
@@ -24,6 +25,8 @@ class Evidence(NamedTuple):
     oom_kills: int
     """Processes that the kernel's out-of-memory killer ended on this host while the attempt ran."""
     last_line: str
+    cause: Diagnosis | None = None
+    """What the log says about why the program died."""
     kind: str = "train"
     """The plan's kind: a training goes on from a checkpoint, any other program starts again."""
 
@@ -78,10 +81,13 @@ def _unasked(evidence: Evidence, run_id: str) -> Verdict:
     if ended is None:
         message = "It ended while no keeper was there to see its exit status."
         return _verdict(State.FAILED, "unknown", evidence, message, advice)
-    if ended.signal is not None:
-        return _killed(evidence, ended.signal, advice)
     if ended.code == 0:
         return _verdict(State.FINISHED, "finished", evidence, "The program ended with exit code 0.")
+    # SIGKILL comes from outside, so that the program's own last words do not explain it.
+    if (cause := evidence.cause) and ended.signal != signal.SIGKILL:
+        return _verdict(State.FAILED, cause.kind, evidence, cause.message, f"{cause.advice}; {advice}")
+    if ended.signal is not None:
+        return _killed(evidence, ended.signal, advice)
     message = f"The program ended with exit code {ended.code}."
     if evidence.last_line.startswith(CANNOT_RUN):
         message = f"The program could not be started: {evidence.last_line.removeprefix(CANNOT_RUN).strip()}."
