@@ -55,3 +55,10 @@ def test_the_first_failure_counts_and_only_that_of_the_end(tmp_path: Path) -> No
         file.write("torch.OutOfMemoryError: CUDA out of memory.\nRuntimeError: Connection closed by peer\n")
     assert diagnose(log).kind == "oom_cuda"
     assert diagnose(tmp_path / "none") is None
+
+
+def test_the_manual_has_every_class() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "failures.md").read_text()
+    assert [
+        pattern.diagnosis.kind for pattern in PATTERNS if f"| `{pattern.diagnosis.kind}` |" not in manual
+    ] == []
