@@ -12,7 +12,7 @@ class Measure(NamedTuple):
     """What one batch adds to a mean."""
 
     total: torch.Tensor
-    count: torch.Tensor | int
+    examples: torch.Tensor | int
 
 
 def mean_of(values: torch.Tensor, counted: torch.Tensor) -> Measure:
@@ -33,7 +33,7 @@ class Measures:
             sums = self._sums.setdefault(name, [0.0, 0.0])
             # In double precision: thousands of log-probabilities of -500 would drown the last in single precision.
             sums[0] = sums[0] + measure.total.double()
-            sums[1] = sums[1] + measure.count
+            sums[1] = sums[1] + measure.examples
 
     def take(self, ranks: Ranks, prefix: str = "") -> dict[str, float]:
         """Return the means over all ranks and begin anew; a name without any example is left out."""
