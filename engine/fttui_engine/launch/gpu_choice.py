@@ -83,3 +83,22 @@ def _gpus_of(run: Run) -> list[int]:
 
 def _free_bytes(gpu: "Gpu") -> int:
     return (gpu.memory_total_bytes or 0) - (gpu.memory_used_bytes or 0)
+
+
+def gpu_to_use(wanted: int | None) -> int | None:
+    """Return the GPU for using a model, ``None`` where this machine has none; never one that a run computes on.
+
+    ``wanted`` is one that a person named, who may share it with a run. Raises WrongRequestError.
+    """
+    gpus = _visible_gpus()
+    if wanted is not None:
+        return _these((wanted,), gpus)[0]
+    if not gpus:
+        return None
+    free = sorted((gpu for gpu in gpus if gpu.index not in _taken_by_live_runs()), key=_free_bytes)
+    if not free:
+        raise WrongRequestError(
+            "every GPU is busy with a run",
+            "--cpu uses the CPU; --gpu N shares GPU N, if the memory suffices for both",
+        )
+    return free[-1].index

@@ -72,7 +72,8 @@ def default_name(resolved: "Resolved") -> str:
 def _plan(name: str, kind: str, argv: list[str], environment: dict[str, str], resolved: "Resolved") -> Plan:
     from fttui_engine.launch.gpu_choice import choose_gpus
 
-    gpus = choose_gpus(resolved.run.gpus) if kind == "train" else None
+    wanted = "none" if resolved.values.get("use_cpu") else resolved.run.gpus
+    gpus = choose_gpus(wanted) if kind == "train" else None
     if kind == "train":
         # PCI_BUS_ID, because CUDA's own order (fastest first) differs from NVML's and so from the screens'.
         visible = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus or []))}
@@ -112,8 +113,14 @@ def _require_program(plan: Plan) -> None:
 
 
 def _worker_argv(resolved: "Resolved") -> list[str]:
+    return worker_argv(resolved.run.python or sys.executable, resolved.run.process_count)
+
+
+def worker_argv(python: str, process_count: int) -> list[str]:
+    """Return the command of a training in so many processes."""
     # -P keeps the current folder off the import path: a datasets/ or random.py there would shadow the libraries.
-    return [resolved.run.python or sys.executable, "-P", "-m", "fttui_engine.train"]
+    alone = [python, "-P", "-m", "fttui_engine.train"]
+    return alone if process_count == 1 else [*alone[:-1], "fttui_engine.train.ranks", str(process_count)]
 
 
 def _worker_environment(resolved: "Resolved") -> dict[str, str]:

@@ -171,10 +171,6 @@ class Attempt:
         """Record how training ended; the last thing that rank 0 does."""
         write_json(self.path / "outcome.json", {"schema": SCHEMA, "time": time.time(), **outcome._asdict()})
 
-    def rank_log_path(self, rank: int) -> Path:
-        """Return where a rank's output goes; that of rank 0 is the attempt's log."""
-        return self.path / f"log.rank{rank}" if rank else self.log_path
-
     def write_rank_failure(self, rank: int, outcome: Outcome) -> None:
         """Record why one of several ranks failed; whoever started them makes the outcome of it."""
         value = {"schema": SCHEMA, "time": time.time(), **outcome._asdict()}

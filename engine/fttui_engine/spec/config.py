@@ -75,6 +75,8 @@ class TrainingConfig:
     eval_dataset: tuple[str, ...] | None = None
     dataset_dir: str = "data"
     template: str | None = None
+    # None: as the template has it.
+    enable_thinking: bool | None = None
     cutoff_len: int = 2048
     # None: in stage pt only.
     packing: bool | None = None
@@ -136,7 +138,7 @@ class TrainingConfig:
     ddp_timeout: int = 1800
     ddp_bucket_cap_mb: int | None = None
     ddp_find_unused_parameters: bool = False
-    fsdp: str | None = None
+    fsdp: str = "no"
 
     # Empty until the run's folder is known, where the launcher puts it; never empty in the worker.
     output_dir: str = ""

@@ -6,11 +6,15 @@ from fttui_engine.spec.findings import Findings, Place
 from fttui_engine.spec.run_block import ALLOWED_NAME, is_run_name
 
 # Learning rates outside these are nearly always a slipped exponent: (least, most).
-USUAL_LEARNING_RATES = {"lora": (1e-6, 1e-2), "full": (1e-7, 2e-3), "freeze": (1e-7, 2e-3)}
+USUAL_LEARNING_RATES = {"lora": (1e-6, 1e-2), "oft": (1e-6, 1e-2), "full": (1e-7, 2e-3), "freeze": (1e-7, 2e-3)}
 # The keys of conversations, which stage pt has none of.
 CONVERSATION_KEYS = ("train_on_prompt", "mask_history", "default_system")
 # The keys of each method; with another one they rest.
-METHOD_KEYS = {"lora": ("lora_", "use_rslora", "additional_target"), "freeze": ("freeze_",)}
+METHOD_KEYS = {
+    "lora": ("lora_", "loraplus_", "use_rslora", "use_dora", "pissa_"),
+    "oft": ("oft_", "module_dropout"),
+    "freeze": ("freeze_",),
+}
 
 
 class Lint:
@@ -48,8 +52,11 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     from fttui_engine.spec.lint_evaluation import check_best, check_metric_function, check_trackers
     from fttui_engine.spec.lint_files import check_model, check_output
     from fttui_engine.spec.lint_host import check_devices, check_python
+    from fttui_engine.spec.lint_methods import check_methods
     from fttui_engine.spec.lint_preference import check_preference
     from fttui_engine.spec.lint_quantization import check_quantization
+    from fttui_engine.spec.lint_ranks import check_ranks
+    from fttui_engine.spec.lint_training import check_training
 
     case = Lint(values, places, faulty, findings)
     _check_run(case)
@@ -69,6 +76,9 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     check_devices(case)
     check_python(case)
     check_quantization(case)
+    check_methods(case)
+    check_training(case)
+    check_ranks(case)
     check_preference(case)
 
 
@@ -95,15 +105,7 @@ def _check_run(case: Lint) -> None:
 
 
 def _check_scale(case: Lint) -> None:
-    """Our own training runs in one process on one device, for now."""
-    gpus = case.values["run.gpus"]
-    count = gpus if isinstance(gpus, int) else len(gpus) if isinstance(gpus, list) else 1
-    if count > 1:
-        _later(case, "run.gpus", "Training on several GPUs at once", "1")
-    if case.values.get("run.processes", 1) > 1:
-        _later(case, "run.processes", "Training in several processes", "1")
-    if case.values["run.strategy"] != "auto":
-        _later(case, "run.strategy", f"Sharing the work with {case.values['run.strategy']}", "auto")
+    """Our own training trains."""
     if not case.values["do_train"]:
         case.error(
             "do_train",
@@ -200,8 +202,6 @@ def _check_stage(case: Lint) -> None:
     if case.values["stage"] == "pt":
         for name in case.written(CONVERSATION_KEYS):
             case.warn(name, f"{name} has no effect with stage: pt, which learns whole texts.")
-    elif case.values["stage"] == "sft" and case.values.get("packing"):
-        _later(case, "packing", "Packing conversations", "false")
 
 
 def _check_model_use(case: Lint) -> None:
@@ -215,6 +215,9 @@ def _check_model_use(case: Lint) -> None:
         if other != method:
             for name in case.written(prefixes):
                 case.warn(name, f"{name} has no effect with finetuning_type: {method}.")
+    if method not in ("lora", "oft"):
+        for name in case.written(("additional_target",)):
+            case.warn(name, f"{name} has no effect with finetuning_type: {method}.")
     layers = case.values["freeze_trainable_layers"]
     if method == "freeze" and layers == 0 and "freeze_extra_modules" not in case.values:
         case.error(

@@ -32,6 +32,7 @@ OLD_KEYS: dict[str, tuple[str, str]] = {
     "validation_split": ("val_size", ONE_NAME),
     "attn_implementation": ("flash_attn", ONE_NAME),
     "attn": ("flash_attn", ONE_NAME),
+    "use_liger_kernel": ("enable_liger_kernel", "LLaMA-Factory's name of it"),
     "activation_checkpointing": ("gradient_checkpointing", "transformers 5 has both names for it"),
     "model": ("model_name_or_path", "LLaMA-Factory's name"),
     "base_model": ("model_name_or_path", ONE_NAME),
@@ -41,6 +42,10 @@ OLD_KEYS: dict[str, tuple[str, str]] = {
 
 # (current key, old value): (new value, why)
 OLD_VALUES: dict[tuple[str, str], tuple[str, str]] = {
+    ("fsdp", "true"): ("full_shard", "transformers 5 has one way of dividing, which was called so"),
+    ("fsdp", "false"): ("no", "transformers 5 turns it on and off"),
+    ("fsdp", "full_shard auto_wrap"): ("full_shard", "the model is always divided by its layers"),
+    ("fsdp", "shard_grad_op auto_wrap"): ("shard_grad_op", "the model is always divided by its layers"),
     ("quantization_method", "bitsandbytes"): (
         "bnb",
         "LLaMA-Factory renamed it in 0.9.3, and since then quantizes nothing when it reads the old name",

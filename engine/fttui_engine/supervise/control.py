@@ -30,6 +30,7 @@ from fttui_engine.runs.journal import ExitVerdict, Journal, read_state
 from fttui_engine.runs.lifetime import liveness_of
 from fttui_engine.runs.lock import charge_lock
 from fttui_engine.runs.run import (
+    Plan,
     Run,
     all_runs,
     delete_run_folder,
@@ -79,8 +80,13 @@ def _await_answer(run: Run, command: Command) -> Answer:
     return answer
 
 
-def resume(run: Run, from_step: int | None = None) -> Run:
-    """Go on with an ended run from its newest whole checkpoint, or from the one of ``from_step``."""
+def resume(
+    run: Run, from_step: int | None = None, changed: Plan | None = None, change: str = ""
+) -> Run:
+    """Go on with an ended run from its newest whole checkpoint, or from the one of ``from_step``.
+
+    A ``changed`` plan replaces the run's own; ``change`` says how it differs.
+    """
     plan = run.read_plan()
     if from_step is not None:
         steps = [checkpoint.step for checkpoint in list_checkpoints(run.output_dir) if checkpoint.complete]
@@ -94,7 +100,8 @@ def resume(run: Run, from_step: int | None = None) -> Run:
             f"{run.id} has finished: there is nothing to go on with",
             f"fttui restart {run.id} trains it again from the start; fttui resume --from STEP goes back to a step",
         )
-    return _next_attempt(run, Request(NEWEST, from_step), "resume_requested", "Resume asked for.")
+    message = f"Resume asked for with {change}." if change else "Resume asked for."
+    return _next_attempt(run, Request(NEWEST, from_step), "resume_requested", message, changed)
 
 
 def restart(run: Run) -> Run:
@@ -174,13 +181,17 @@ def _restarted_before_it_began(run: Run) -> str:
     return "container" if keeper.pid_namespace != pid_namespace() else ""
 
 
-def _next_attempt(run: Run, request: Request, event: str, message: str) -> Run:
+def _next_attempt(
+    run: Run, request: Request, event: str, message: str, changed: Plan | None = None
+) -> Run:
     adopt(run)
     with charge_lock(run):
         _refuse_live(run, "nothing was changed")
         with reclaim_output(run):
             # Asked of the attempt before, by somebody who was killed over it: not to end the new one.
             refuse_commands(run, "the run had ended before it could be asked")
+            if changed:
+                run.write_plan(changed)
             number = max(run.latest_attempt_number(), read_state(run).attempt) + 1
             run.attempt(number).create(request)
             journal = Journal(run)

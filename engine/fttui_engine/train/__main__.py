@@ -18,6 +18,7 @@ from fttui_engine.train.failures import explain
 from fttui_engine.train.loop.reporter import Reporter, SilentReporter
 from fttui_engine.train.loop.stop import StopFlag
 from fttui_engine.train.ranks.group import Ranks
+from fttui_engine.train.ranks.output import mark_lines
 from fttui_engine.train.ranks.strategy import keep_batch
 from fttui_engine.train.recipe import Worker, read_config, read_resume, train
 
@@ -34,6 +35,8 @@ def main() -> int:
         print("This is the worker of fttui; it is started by: fttui start CONFIG", file=sys.stderr)
         return 2
     ranks = Ranks.from_environment()
+    if not ranks.is_main:
+        mark_lines(ranks.rank)
     stop = StopFlag(attempt, ranks)
     stop.listen()
     reporter = Reporter(run, attempt) if ranks.is_main else SilentReporter(run, attempt)

@@ -86,6 +86,11 @@ def _stop(parser: ArgumentParser) -> None:
 def _resume(parser: ArgumentParser) -> None:
     _run_and_json(parser)
     parser.add_argument("--from", dest="step", metavar="STEP", type=_count, help="go back to this checkpoint")
+    scale = parser.add_mutually_exclusive_group()
+    scale.add_argument("--gpus", metavar="G", type=_gpus, help="go on with so many GPUs, or with these: 0,1")
+    scale.add_argument(
+        "--processes", metavar="N", type=_count, help="go on with so many processes on the CPU"
+    )
 
 
 def _wait(parser: ArgumentParser) -> None:
@@ -109,10 +114,76 @@ def _demo(parser: ArgumentParser) -> None:
     parser.add_argument("--name", metavar="N", default="demo", help="name of the run")
 
 
+def _target(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "target",
+        metavar="MODEL",
+        help="a run, a folder with a model or adapter, or a YAML file that names them",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="STEP",
+        type=_count,
+        help="that of this step (default: the result, else the newest)",
+    )
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="set one key, such as temperature"
+    )
+    parser.add_argument("--gpu", metavar="N", type=_count, help="use this GPU, even beside a run")
+
+
+def _target_and_device(parser: ArgumentParser) -> None:
+    _target(parser)
+    parser.add_argument("--cpu", action="store_true", help="use no GPU")
+
+
+def _predict(parser: ArgumentParser) -> None:
+    _target_and_device(parser)
+    parser.add_argument(
+        "--data", metavar="FILE", action="append", default=[], help="questions (default: the evaluation data)"
+    )
+    parser.add_argument(
+        "--to", metavar="FOLDER", help="where the answers go; what is there already is gone on with"
+    )
+    _json(parser)
+
+
+def _chat(parser: ArgumentParser) -> None:
+    _target_and_device(parser)
+    parser.add_argument("--system", metavar="TEXT", help="system message")
+
+
+def _compare(parser: ArgumentParser) -> None:
+    _target_and_device(parser)
+    parser.add_argument(
+        "--prompts", metavar="FILE", required=True, help="one question per line, or a data file"
+    )
+    parser.add_argument(
+        "--base", metavar="MODEL", help="what a model that was trained in full is compared with"
+    )
+    _json(parser)
+
+
+def _export(parser: ArgumentParser) -> None:
+    _target(parser)
+    parser.add_argument("--to", metavar="FOLDER", help="a folder that is not there yet (default: export_dir)")
+    parser.add_argument("--dtype", metavar="bf16|fp16|fp32", help="precision (default: the base model's)")
+    parser.add_argument("--gguf", action="store_true", help="write a GGUF file beside it, for llama.cpp")
+    _json(parser)
+
+
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ArgumentTypeError(f"{text!r} is no whole number of at least 0")
     return int(text)
+
+
+def _gpus(text: str) -> "int | tuple[int, ...]":
+    """Return a number of GPUs, or the indices of those that are named with commas."""
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() for word in words) or text == "0":
+        raise ArgumentTypeError(f"{text!r} is neither a number of GPUs nor a list such as 0,1")
+    return int(text) if len(words) == 1 else tuple(int(word) for word in words)
 
 
 def _seconds(text: str) -> float:
@@ -143,6 +214,10 @@ VERBS: dict[str, Verb] = {
     "gpus": Verb("show the GPUs of this machine", "gpus:run", _only_json),
     "profiles": Verb("list the ready-made configurations, or print one", "profiles:run", _profiles),
     "locate": Verb("print the folders that fttui uses", "locate:locate", _only_json),
+    "predict": Verb("let a model answer a data set, and measure the answers", "use:predict", _predict),
+    "chat": Verb("talk with a model", "use:chat", _chat),
+    "compare": Verb("ask base and trained model the same", "use:compare", _compare),
+    "export": Verb("merge an adapter into its base, as a model of its own", "use:export", _export),
     "demo": Verb("train a tiny model right here, on the CPU", "demo:demo", _demo),
 }
 

@@ -28,8 +28,13 @@ def stop(arguments: Namespace) -> int:
 
 def resume(arguments: Namespace) -> int:
     """Go on from a checkpoint."""
-    run = control.resume(find_run(arguments.run), arguments.step)
-    _say(arguments, run, "goes on")
+    run, changed, change = find_run(arguments.run), None, ""
+    if arguments.gpus or arguments.processes:
+        from fttui_engine.launch.rescale import rescale
+
+        changed, change = rescale(run, gpus=arguments.gpus, processes=arguments.processes)
+    run = control.resume(run, arguments.step, changed, change)
+    _say(arguments, run, f"goes on with {change}" if change else "goes on")
     return ExitCode.DONE
 
 

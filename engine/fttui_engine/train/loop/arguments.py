@@ -13,7 +13,7 @@ def follows_the_best(config: TrainingConfig) -> bool:
 
 
 def training_arguments(
-    config: TrainingConfig, *, evaluate: bool, evaluation_due: bool, kernels: Kernels = Kernels()
+    config: TrainingConfig, *, evaluate: bool, evaluation_due: bool, kernels: Kernels
 ) -> Any:
     """Return the arguments of the Trainer; ``evaluation_due`` makes up for an evaluation that a stop cut short."""
     import torch
@@ -49,8 +49,8 @@ def training_arguments(
         tf32=kernels.tf32,
         use_liger_kernel=kernels.liger,
         torch_compile=config.torch_compile,
-        torch_compile_backend=config.torch_compile_backend if config.torch_compile else None,
-        torch_compile_mode=config.torch_compile_mode if config.torch_compile else None,
+        torch_compile_backend=config.torch_compile_backend,
+        torch_compile_mode=config.torch_compile_mode,
         use_cpu=use_cpu,
         activation_checkpointing=config.gradient_checkpointing,
         activation_checkpointing_kwargs=_checkpointing(config, use_cpu=use_cpu),
@@ -83,8 +83,8 @@ def training_arguments(
         ddp_find_unused_parameters=config.ddp_find_unused_parameters,
         ddp_broadcast_buffers=False,
         # Their types still know the old form only, which is deprecated.
-        fsdp=bool(config.fsdp) or None,  # type: ignore[arg-type]
-        fsdp_config=_fsdp_config(config) if config.fsdp else None,
+        fsdp=config.fsdp != "no" or None,  # type: ignore[arg-type]
+        fsdp_config=_fsdp_config(config) if config.fsdp != "no" else None,
         # What it says, and to whom: only to us.
         report_to="none",
         disable_tqdm=True,
@@ -101,7 +101,7 @@ def _fsdp_config(config: TrainingConfig) -> dict[str, Any]:
     return {
         "version": 2,
         # shard_grad_op keeps the gathered weights between forward and backward: faster, and no memory is saved on them.
-        "reshard_after_forward": "shard_grad_op" not in (config.fsdp or ""),
+        "reshard_after_forward": config.fsdp == "full_shard",
         # Every rank has loaded the same weights; packed ones could not be sent to the others.
         "cpu_ram_efficient_loading": False,
     }

@@ -25,9 +25,9 @@ def quantization_arguments(config: TrainingConfig) -> dict[str, Any]:
             bnb_4bit_quant_type=config.quantization_type,
             bnb_4bit_use_double_quant=config.double_quantization,
             bnb_4bit_compute_dtype=compute_dtype(config),
-            bnb_4bit_quant_storage=compute_dtype(config) if config.fsdp else torch.uint8,
+            bnb_4bit_quant_storage=compute_dtype(config) if config.fsdp != "no" else torch.uint8,
         )
-    in_host_memory = config.fsdp or config.use_cpu or not torch.cuda.is_available()
+    in_host_memory = config.fsdp != "no" or config.use_cpu or not torch.cuda.is_available()
     device = "cpu" if in_host_memory else int(os.environ.get("LOCAL_RANK", "0"))
     return {"quantization_config": packing, "device_map": {"": device}}
 

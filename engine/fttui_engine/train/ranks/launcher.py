@@ -21,7 +21,7 @@ NCCL they would wait for it until ddp_timeout is over."""
 
 
 class RankProcesses:
-    """The processes of one attempt; rank 0 writes to the attempt's log, every other rank to a log of its own."""
+    """The processes of one attempt; all write to its log, those behind the first with their rank before each line."""
 
     def __init__(self, attempt: Attempt, count: int) -> None:
         self._attempt = attempt
@@ -45,15 +45,13 @@ class RankProcesses:
             listener.bind(("127.0.0.1", 0))
             listener.listen(self._count)
             for rank in range(self._count):
-                environment = self._environment(rank, listener)
-                if rank == 0:
-                    inherited = (listener.fileno(),)
-                    self._processes.append(subprocess.Popen(argv, env=environment, pass_fds=inherited))
-                    continue
-                with self._attempt.rank_log_path(rank).open("ab") as log:
-                    self._processes.append(
-                        subprocess.Popen(argv, env=environment, stdout=log, stderr=subprocess.STDOUT)
-                    )
+                inherited = (listener.fileno(),) if rank == 0 else ()
+                self._processes.append(self._spawn(argv, self._environment(rank, listener), inherited))
+
+    def _spawn(
+        self, argv: Sequence[str], environment: dict[str, str], inherited: Sequence[int]
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(argv, env=environment, pass_fds=inherited)
 
     def _environment(self, rank: int, listener: socket.socket) -> dict[str, str]:
         threads = max(1, len(os.sched_getaffinity(0)) // self._count)
@@ -129,12 +127,11 @@ class RankProcesses:
     def _silent(self, rank: int, how: str) -> Outcome:
         """Return the outcome of a rank that could not say itself why it ended."""
         progress = self._attempt.read_progress()
-        log = self._attempt.rank_log_path(rank)
         return Outcome(
             "failed",
             progress.step if progress else 0,
             progress.max_steps if progress else None,
             f"Rank {rank} of {self._count} (process {self._processes[rank].pid}) {how}; the others were ended.",
-            f"Its last words are in {log}; resume goes on from the newest checkpoint.",
+            "The log may have its last words; resume goes on from the newest checkpoint.",
             "signal" if how.startswith("was killed by") else "exit_code",
         )

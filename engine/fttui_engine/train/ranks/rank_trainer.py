@@ -40,10 +40,14 @@ class RankTrainer(Trainer):
         """
         rows = len(next(value for value in inputs.values() if isinstance(value, torch.Tensor)))
         state = self.accelerator.gradient_state
-        if self.ranks.count == 1 or not state.end_of_dataloader or state.remainder <= 0:
+        if self.ranks.count == 1 or not state.end_of_dataloader:
+            return rows
+        # Not the remainder that accelerate knows: in an epoch that a resume begins in its middle, it counts one rank.
+        remainder = len(state.active_dataloader.dataset) % (rows * self.ranks.count)
+        if not remainder:
             return rows
         # The last batches of all ranks, rank 0's first, begin with the real examples.
-        real: int = min(rows, max(0, state.remainder - self.ranks.rank * rows))
+        real: int = min(rows, max(0, remainder - self.ranks.rank * rows))
         if real < rows:
             self.silence(inputs, real)
             self._filler = (inputs, real)

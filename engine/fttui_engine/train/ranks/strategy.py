@@ -21,7 +21,9 @@ class Strategy(NamedTuple):
 
     def settle(self, config: TrainingConfig) -> TrainingConfig:
         """Return the configuration in which ``fsdp`` is set exactly where the weights are divided."""
-        return dataclasses.replace(config, fsdp=(config.fsdp or "full_shard") if self.name == FSDP else None)
+        if self.name != FSDP:
+            return dataclasses.replace(config, fsdp="no")
+        return config if config.fsdp != "no" else dataclasses.replace(config, fsdp="full_shard")
 
 
 def choose_strategy(config: TrainingConfig, wanted: str, ranks: Ranks) -> Strategy:
@@ -29,8 +31,10 @@ def choose_strategy(config: TrainingConfig, wanted: str, ranks: Ranks) -> Strate
     if ranks.count == 1:
         # A checkpoint is the same whatever strategy wrote it, so that one process may go on with it.
         return Strategy(SINGLE, "there is one process")
-    if config.fsdp or wanted in (DDP, FSDP):
-        return Strategy(FSDP if config.fsdp else wanted, "as asked for")
+    if config.fsdp != "no":
+        return Strategy(FSDP, "as asked for")
+    if wanted in (DDP, FSDP):
+        return Strategy(wanted, "as asked for")
     return Strategy(*ranks.share(_by_room(config, ranks) if ranks.is_main else None))
 
 

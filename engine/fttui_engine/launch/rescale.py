@@ -1,0 +1,56 @@
+"""Going on with another number of processes than a run was started with, where the result can still be right."""
+
+from typing import TYPE_CHECKING
+
+from fttui_engine.errors import WrongRequestError
+from fttui_engine.launch.gpu_choice import choose_gpus
+from fttui_engine.launch.start import worker_argv
+from fttui_engine.runs.run import Plan, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def rescale(
+    run: Run, *, gpus: "int | Sequence[int] | None" = None, processes: int | None = None
+) -> tuple[Plan, str]:
+    """Return the plan for another number of GPUs, or of processes without GPUs, and a sentence on what changes.
+
+    The batch per step stays what it was, by more or fewer batches that are summed up. Raises WrongRequestError where
+    it cannot be shared equally, or the run is none of our trainings.
+    """
+    from fttui_engine.spec.resolved import read_spec
+
+    plan = run.read_plan()
+    if plan.kind != "train":
+        raise WrongRequestError(
+            f"{run.id} is no training of ours", "only those go on with another number of processes"
+        )
+    if gpus is None:
+        chosen, count = None, processes or 1
+    else:
+        chosen = choose_gpus(tuple(gpus) if not isinstance(gpus, int) else gpus)
+        count = len(chosen or [0])
+    spec = read_spec(run.spec_path)
+    batches = spec.run.process_count * int(spec.values["gradient_accumulation_steps"])
+    if batches % count:
+        fitting = [str(number) for number in range(1, batches + 1) if batches % number == 0]
+        raise WrongRequestError(
+            f"{run.id} learns from {batches} batches per step, which {count} processes cannot share equally",
+            f"it can go on with {' or '.join(fitting[:12])} processes",
+        )
+    visible = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, chosen or []))}
+    changed = plan._replace(
+        argv=worker_argv(plan.argv[0], count), gpus=chosen, environment={**plan.environment, **visible}
+    )
+    return changed, _what_changes(plan, count, batches // count)
+
+
+def _what_changes(before: Plan, count: int, accumulation: int) -> str:
+    former = int(before.argv[-1]) if before.argv[-1].isdigit() else 1
+    if former == count:
+        return f"{count} processes, as before"
+    return (
+        f"{count} instead of {former} processes; the batch stays the same (gradient_accumulation_steps: {accumulation}), "
+        "and dropout draws other numbers than it would have"
+    )
