@@ -194,7 +194,7 @@ def _run(command: list[str], environment: dict[str, str], log: Path) -> None:
     with log.open("wb") as file:
         code = subprocess.run(command, env=environment, stdout=file, stderr=file, check=False).returncode
     if code:
-        raise SystemExit(f"{command[0]} failed with exit code {code}; its output is in {log}")
+        raise RuntimeError(f"exit code {code}; the output is in {log}")
 
 
 def main() -> int:
@@ -245,8 +245,12 @@ def compare(name: str, work: Path, options: argparse.Namespace) -> float:
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HOME": str(work / "hf"),
     }
-    ours = losses_of_ours(options.ours, case, environment)
-    theirs = losses_of_theirs(options.theirs, case, environment)
+    try:
+        ours = losses_of_ours(options.ours, case, environment)
+        theirs = losses_of_theirs(options.theirs, case, environment)
+    except RuntimeError as error:
+        print(f"{name:30} {error}", flush=True)
+        return float("inf")
     if len(ours) != options.steps or len(theirs) != options.steps:
         print(f"{name:30} {len(ours)} and {len(theirs)} steps were logged", flush=True)
         return float("inf")

@@ -91,7 +91,6 @@ class TrainingConfig:
     streaming: bool = False
     buffer_size: int = 16384
     tokenized_path: str | None = None
-    overwrite_cache: bool = False
     preprocessing_num_workers: int | None = None
     train_on_prompt: bool = False
     mask_history: bool = False

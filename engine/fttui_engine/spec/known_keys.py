@@ -74,8 +74,12 @@ IGNORED = (
         "the whole model is on the one device that trains",
     ),
     KnownKeys(
-        "template_kwargs tool_format enable_thinking preserve_thinking",
+        "template_kwargs tool_format preserve_thinking",
         "conversations are written with the model's own chat template",
+    ),
+    KnownKeys(
+        "overwrite_cache",
+        "prepared data is found by the content of all that it depends on, so it is never out of date",
     ),
     KnownKeys(
         "preprocessing_batch_size data_shared_file_system",

@@ -94,6 +94,11 @@ def train(
         ranks=ranks,
     )
     trainer = _trainer(config, stage, prepared, resume=resume, checkpoints=checkpoints, **worker._asdict())
+    if ranks.is_main:
+        # It imports transformers.
+        from fttui_engine.train.loop.trackers import add_trackers
+
+        add_trackers(trainer, config, reporter.run_path, reporter.log)
     max_steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
     reporter.log(_plan(config, prepared.splits.train, max_steps, resume, ranks))
     if resume and (resume.step >= max_steps or ended_early(config, resume)):
@@ -111,11 +116,13 @@ def train(
     reporter.phase("save")
     best = load_best(trainer, checkpoints, resume) if config.load_best_model_at_end else ""
     trainer.save_model(str(output_dir))
-    what = "adapter" if config.finetuning_type == "lora" else "model"
+    what = "adapter" if config.finetuning_type in ("lora", "oft") else "model"
     message = f"Finished {step} steps; the {what} is in {output_dir}."
     if trainer.ended_early:
         message = f"Ended early: {_patience_words(config)}. " + message
     message = f"{message} {best}".rstrip()
+    if config.do_predict and ranks.is_main:
+        message = f"{message} {_write_predictions(config, prepared, worker)}".rstrip()
     return Outcome("finished", step, max_steps, message, checkpoint=newest)
 
 
@@ -144,7 +151,9 @@ def _prepare(config: TrainingConfig, stage: Stage, worker: Worker) -> Prepared:
 
     reporter = worker.reporter
     source = find_model(config)
-    tokenizer = load_tokenizer(source, reporter.log, for_chat=stage.NEEDS_CHAT_TEMPLATE)
+    tokenizer = load_tokenizer(
+        source, reporter.log, for_chat=stage.NEEDS_CHAT_TEMPLATE, template=config.template
+    )
     add_tokens(tokenizer, config, reporter.log)
     reporter.phase("data")
     splits = _load_data(config, stage, tokenizer, worker)
@@ -236,6 +245,24 @@ def _stopped_before_training(config: TrainingConfig, resume: ResumePoint | None)
     )
 
 
+def _write_predictions(config: TrainingConfig, prepared: Prepared, worker: Worker) -> str:
+    """Answer the evaluation data with the trained model; a stop leaves the rest to ``fttui predict``."""
+    from fttui_engine.train.inference.predict import Predictor, held_out_prompts, made_of, write_predictions
+
+    reporter = worker.reporter
+    reporter.phase("predict")
+    prompts = held_out_prompts(config, prepared.tokenizer, lambda _: None)
+    predictor = Predictor(
+        prepared.model.eval(), prepared.tokenizer, config, made_of(config, [config.output_dir])
+    )
+    try:
+        check_stop = worker.stop.check_alone
+        write_predictions(predictor, prompts, Path(config.output_dir), reporter.log, check_stop, replace=True)
+    except StopRequestedError:
+        return "Not all predictions are written: `fttui predict` writes them."
+    return ""
+
+
 def _patience_words(config: TrainingConfig) -> str:
     count = config.early_stopping_steps
     return f"{count} evaluations in a row brought no better {config.metric_for_best_model}"
@@ -260,7 +287,7 @@ def _plan(
 
 def _checkpoint_bytes(model: Any, config: TrainingConfig) -> int:
     """Return about what a checkpoint takes: the weights that it holds, and Adam's two means of each in float32."""
-    trained_only = config.finetuning_type == "lora"
+    trained_only = config.finetuning_type in ("lora", "oft")
     return sum(
         weight.numel() * (weight.element_size() + (8 if weight.requires_grad else 0))
         for weight in model.parameters()

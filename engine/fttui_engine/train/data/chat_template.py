@@ -1,9 +1,12 @@
 """Conversations as texts, written by the model's own chat template."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fttui_engine.train.data.formats import Conversation, Message
 from fttui_engine.train.errors import DataError
+
+AnswerEnd = Literal["in text", "behind", "none"]
+"""Whether the end of an answer is in its text, or the end token is learned behind it without being in the text."""
 
 
 class TurnText(NamedTuple):
@@ -28,6 +31,8 @@ class ModelTemplate:
     The text up to an answer and the text with it differ by that answer and its end-of-turn token. That works with
     every template, without the ``{% generation %}`` marks that few of them have.
     """
+
+    end: AnswerEnd = "in text"
 
     def __init__(self, tokenizer: Any, **options: Any) -> None:
         self._tokenizer = tokenizer

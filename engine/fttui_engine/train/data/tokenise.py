@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy
 
-from fttui_engine.train.data.chat_template import ModelTemplate, Rendered
+from fttui_engine.train.data.chat_template import AnswerEnd, ModelTemplate, Rendered
 from fttui_engine.train.data.formats import Conversation
 
 IGNORED_LABEL = -100
@@ -56,6 +56,8 @@ class Turn(NamedTuple):
 class ChatTemplate(Protocol):
     """Writes conversations as text: the model's own template, or one of ours."""
 
+    end: AnswerEnd
+
     def render(self, conversation: Conversation) -> Rendered:
         """Return the text of each answer of a conversation, and of what stands before it."""
 
@@ -75,7 +77,9 @@ class ConversationTokeniser:
     ) -> None:
         self._tokenizer = tokenizer
         self._template = template or ModelTemplate(tokenizer)
-        self._special_ids = set(tokenizer.all_special_ids)
+        self._special_ids = set(tokenizer.all_special_ids).union(
+            number for number, token in tokenizer.added_tokens_decoder.items() if token.special
+        )
         self._cutoff_len = cutoff_len
         self._train_on_prompt = train_on_prompt
         self._mask_history = mask_history
@@ -108,12 +112,11 @@ class ConversationTokeniser:
             Turn(self._ids(text.prompt), self._ids(text.answer), conversation.learned[number])
             for number, text in rendered.turns.items()
         ]
+        eos = self._tokenizer.eos_token_id
         # A template that closes the answer with plain text would leave the model without a way to stop.
-        if (
-            not self._special_ids.intersection(turns[-1].answer_ids)
-            and self._tokenizer.eos_token_id is not None
-        ):
-            turns[-1].answer_ids.append(self._tokenizer.eos_token_id)
+        is_open = self._template.end == "in text" and not self._special_ids.intersection(turns[-1].answer_ids)
+        if eos is not None and (is_open or self._template.end == "behind"):
+            turns[-1].answer_ids.append(eos)
         return turns, rendered.history_unlearned
 
     def _with_default_system(self, conversation: Conversation) -> Conversation:
@@ -128,13 +131,18 @@ class ConversationTokeniser:
     def _join(self, turns: Iterable[Turn]) -> tuple[numpy.ndarray, numpy.ndarray]:
         input_ids: list[int] = []
         labels: list[int] = []
+        before_learned = False
         for turn in turns:
+            start = len(labels)
             for ids, learned in (
                 (turn.prompt_ids, self._train_on_prompt),
                 (turn.answer_ids, turn.learned),
             ):
                 input_ids += ids
                 labels += ids if learned else [IGNORED_LABEL] * len(ids)
+            if self._template.end == "behind" and before_learned and turn.prompt_ids:
+                labels[start] = self._tokenizer.eos_token_id
+            before_learned = turn.learned
         return numpy.array(input_ids, dtype=numpy.int32), numpy.array(labels, dtype=numpy.int32)
 
     def _ids(self, pieces: Iterable[str]) -> list[int]:

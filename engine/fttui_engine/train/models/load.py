@@ -1,17 +1,24 @@
 """The tokenizer, the base model and the adapter, from a folder, a GGUF file, a hub name or the embedded demo."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.train.demo import CHATML_TEMPLATE, DEMO_MODEL, demo_model_path
+from fttui_engine.train.data.templates import choose_template
+from fttui_engine.train.demo import DEMO_MODEL, demo_model_path
 from fttui_engine.train.errors import ModelError
 from fttui_engine.train.models.quantization import keep_packing, quantization_arguments, weight_count
+from fttui_engine.train.models.structure import (
+    changed_structure,
+    changes_structure,
+    random_model,
+    upcast_norms,
+)
 
 # LLaMA-Factory's names of attention kernels; auto is transformers' own choice, sdpa where the model has it.
-_ATTENTION = {"auto": None, "disabled": "eager", "sdpa": "sdpa", "fa2": "flash_attention_2"}
+ATTENTION = {"auto": None, "disabled": "eager", "sdpa": "sdpa", "fa2": "flash_attention_2"}
 
 
 class ModelSource(NamedTuple):
@@ -68,7 +75,9 @@ def _parse_gguf_once() -> None:
             setattr(package, name, functools.lru_cache(maxsize=1)(getattr(package, name)))
 
 
-def load_tokenizer(source: ModelSource, log: Callable[[str], None], *, for_chat: bool = True) -> Any:
+def load_tokenizer(
+    source: ModelSource, log: Callable[[str], None], *, for_chat: bool = True, template: str | None = None
+) -> Any:
     """Return the model's tokenizer, in any case with a padding token and, ``for_chat``, with a chat template."""
     from transformers import AutoTokenizer
 
@@ -78,12 +87,8 @@ def load_tokenizer(source: ModelSource, log: Callable[[str], None], *, for_chat:
         tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **source.arguments)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _not_loaded("tokenizer", source, error) from error
-    if tokenizer.chat_template is None and for_chat:
-        tokenizer.chat_template = CHATML_TEMPLATE
-        log(
-            "warning: the model has no chat template, so it is a base model; the ChatML template is used and "
-            "saved with the result"
-        )
+    if for_chat:
+        choose_template(tokenizer, template, log)
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise ModelError("the tokenizer has neither a padding nor an end token", "choose another model")
@@ -92,38 +97,56 @@ def load_tokenizer(source: ModelSource, log: Callable[[str], None], *, for_chat:
     return tokenizer
 
 
-def load_model(config: TrainingConfig, source: ModelSource) -> Any:
+def load_model(
+    config: TrainingConfig,
+    source: ModelSource,
+    attention: str | None = None,
+    log: Callable[[str], None] = lambda line: None,
+) -> Any:
     """Return the base model in the precision that the run computes in, ready to be trained in full."""
+    attention = attention or ATTENTION[config.flash_attn]
+    arguments = source.arguments | ({"attn_implementation": attention} if attention else {})
+    try:
+        if changes_structure(config):
+            arguments["config"] = changed_structure(config, source.name_or_path, source.arguments, log)
+        if config.train_from_scratch:
+            model = random_model(source.name_or_path, weights_dtype(config), arguments, config.seed)
+        else:
+            model = _pretrained(config, source, arguments)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _not_loaded("model", source, error) from error
+    if config.quantization_bit == 4:
+        keep_packing(model)
+    if config.upcast_layernorm:
+        upcast_norms(model)
+    # Training never reads the cache, and with it on, attention kernels may skip the padding mask.
+    model.config.use_cache = False
+    return model
+
+
+def _pretrained(config: TrainingConfig, source: ModelSource, arguments: dict[str, Any]) -> Any:
     from transformers import AutoModelForCausalLM, GgufConfig
 
-    attention = _ATTENTION[config.flash_attn]
-    arguments = source.arguments | ({"attn_implementation": attention} if attention else {})
-    if "gguf_file" in arguments:
+    is_gguf = "gguf_file" in arguments
+    if is_gguf:
         # Packed weights cannot be trained, nor can an adapter be put on them.
         if config.quantization_bit is not None:
             raise ModelError(
                 f"{source.name_or_path} is a GGUF model, whose weights are packed already",
                 "give the model's original folder, or leave quantization_bit out",
             )
-        arguments |= {"quantization_config": GgufConfig(dequantize=True)}
+        arguments = arguments | {"quantization_config": GgufConfig(dequantize=True)}
     elif config.quantization_bit is not None:
-        arguments |= quantization_arguments(config)
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            source.name_or_path, dtype=weights_dtype(config), **arguments
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _not_loaded("model", source, error) from error
-    if config.quantization_bit == 4:
-        keep_packing(model)
+        arguments = arguments | quantization_arguments(config)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        source.name_or_path, dtype=weights_dtype(config), **arguments
+    )
     # transformers marks a model from a GGUF file as quantised and refuses to save it; its weights are plain by now.
-    if getattr(model, "hf_quantizer", None) is not None and "gguf_file" in source.arguments:
+    if is_gguf and getattr(model, "hf_quantizer", None) is not None:
         model.hf_quantizer = None
         model.is_quantized = False
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
-    # Training never reads the cache, and with it on, attention kernels may skip the padding mask.
-    model.config.use_cache = False
     return model
 
 
@@ -146,58 +169,6 @@ def weights_dtype(config: TrainingConfig) -> Any:
         return torch.float32
     # Of freeze, the layers that are trained are put back to float32 in freezing.py.
     return torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
-
-
-def _refuse_unknown_layers(model: Any, key: str, names: Iterable[str]) -> None:
-    """Raise ModelError for a name that no layer has; peft only minds when none of them fits."""
-    modules = dict(model.named_modules())
-    for name in names:
-        if not any(path == name or path.endswith(f".{name}") for path in modules):
-            # The matrices; norms and activations are layers too, but nobody means them.
-            matrices = [path for path, module in modules.items() if _is_matrix(module)]
-            layers = sorted({path.rpartition(".")[2] for path in matrices})
-            raise ModelError(
-                f"the adapter does not fit the model: {key} names {name!r}, which no layer is called",
-                f"correct {key}; the layers are {', '.join(layers[:40])}",
-            )
-
-
-def _is_matrix(module: Any) -> bool:
-    weight = getattr(module, "weight", None)
-    return weight is not None and weight.dim() == 2
-
-
-def add_adapter(model: Any, config: TrainingConfig) -> Any:
-    """Return the model with its weights frozen and a new LoRA adapter; adapter weights are in float32."""
-    from peft import LoraConfig, TaskType, get_peft_model
-
-    targets = list(config.lora_target)
-    _refuse_unknown_layers(model, "lora_target", [name for name in targets if name != "all"])
-    _refuse_unknown_layers(model, "additional_target", config.additional_target or ())
-    lora = LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules="all-linear" if targets == ["all"] else targets,
-        modules_to_save=list(config.additional_target) if config.additional_target else None,
-        use_rslora=config.use_rslora,
-        # Else a model with one matrix for both ends of the vocabulary would get two that drift apart.
-        ensure_weight_tying=bool(config.additional_target and model.config.tie_word_embeddings),
-    )
-    try:
-        model = get_peft_model(model, lora, autocast_adapter_dtype=not keeps_bf16(config))
-    # RuntimeError: additional_target names a packed layer, which can have no gradient.
-    except (ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"the adapter does not fit the model: {error}", "correct lora_target or additional_target"
-        ) from error
-    if not keeps_bf16(config):
-        # peft leaves those of additional_target in the precision of the base.
-        for weight in model.parameters():
-            if weight.requires_grad:
-                weight.data = weight.data.float()
-    return model
 
 
 def describe(model: Any) -> str:

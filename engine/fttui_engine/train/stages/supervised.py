@@ -9,6 +9,7 @@ from fttui_engine.train.data.dataset import Reader, Splits
 from fttui_engine.train.data.formats import converter, detect_format
 from fttui_engine.train.data.packing import Packs, packs
 from fttui_engine.train.data.sources import Row, Source
+from fttui_engine.train.data.templates import template_of
 from fttui_engine.train.data.tokenise import ConversationTokeniser, Tokenised
 from fttui_engine.train.errors import DataError
 
@@ -48,6 +49,7 @@ def conversation_tokeniser(config: TrainingConfig, tokenizer: Any) -> Conversati
     return ConversationTokeniser(
         tokenizer,
         config.cutoff_len,
+        template=template_of(tokenizer, config.template, config.enable_thinking),
         train_on_prompt=config.train_on_prompt,
         mask_history=config.mask_history,
         default_system=config.default_system,
