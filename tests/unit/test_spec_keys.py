@@ -26,6 +26,7 @@ FIELD_TYPES = {
     "interval": float,
     "amount": float,
     "texts": tuple[str, ...],
+    "settings": dict[str, typing.Any],
 }
 # Keys that LLaMA-Factory has beside those of transformers; a sample of each of its groups.
 OF_LLAMA_FACTORY = """
@@ -129,9 +130,9 @@ def test_old_spellings_are_translated_and_explained(
 
 @pytest.mark.parametrize(
     "line",
-    ["deepspeed: ds.json", "packing: true", "use_dora: true", "fsdp: full_shard",
-     "streaming: true", "adapter_name_or_path: a", "resume_from_checkpoint: checkpoint-5", "create_new_adapter: true",
-     "stage: ppo", "finetuning_type: oft", "save_strategy: best", "group_by_length: true", "do_train: false"],
+    ["deepspeed: ds.json", "use_muon: true", "fsdp: full_shard",
+     "streaming: true", "use_llama_pro: true", "resume_from_checkpoint: checkpoint-5",
+     "stage: ppo", "save_strategy: best", "group_by_length: true", "do_train: false"],
 )  # fmt: skip
 def test_what_would_train_something_else_is_refused(line: str, tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
@@ -143,7 +144,7 @@ def test_what_would_train_something_else_is_refused(line: str, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "line",
-    ["quantization_bit: null", "deepspeed:", "packing: false", "use_dora: false", "fsdp: ''", "fsdp: []",
+    ["quantization_bit: null", "deepspeed:", "packing: false", "use_muon: false", "fsdp: ''", "fsdp: []",
      "mix_strategy: concat", "resume_from_checkpoint: null", "train_sampling_strategy: random",
      "ignore_pad_token_for_loss: true", "moe_aux_loss_coef: 0.0"],
 )  # fmt: skip
@@ -156,13 +157,13 @@ def test_a_refused_key_that_asks_for_nothing_is_no_error(line: str, tmp_path: Pa
 def test_ignored_keys_are_named_with_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(
-        "model_name_or_path: demo:tiny\ndataset: demo:instructions\nplot_loss: true\nreport_to: wandb\n"
+        "model_name_or_path: demo:tiny\ndataset: demo:instructions\nplot_loss: true\nlog_level: info\n"
     )
     resolved = resolve(path)
     assert resolved.ok
     assert [(item.key, item.line) for item in resolved.findings.ignored] == [
         ("plot_loss", 3),
-        ("report_to", 4),
+        ("log_level", 4),
     ]
     assert all(item.why for item in resolved.findings.ignored)
 

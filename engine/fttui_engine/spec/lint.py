@@ -55,6 +55,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     from fttui_engine.spec.lint_methods import check_methods
     from fttui_engine.spec.lint_preference import check_preference
     from fttui_engine.spec.lint_quantization import check_quantization
+    from fttui_engine.spec.lint_using import check_export, check_predictions
     from fttui_engine.spec.lint_ranks import check_ranks
     from fttui_engine.spec.lint_training import check_training
 
@@ -68,6 +69,8 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     check_best(case)
     check_metric_function(case)
     check_trackers(case)
+    check_predictions(case)
+    check_export(case)
     _check_stage(case)
     _check_model_use(case)
     check_model(case)
@@ -109,7 +112,8 @@ def _check_scale(case: Lint) -> None:
     if not case.values["do_train"]:
         case.error(
             "do_train",
-            "This release only trains, and do_train is false; remove the line.",
+            "do_train is false: `fttui predict` writes predictions, `fttui export` and `fttui chat` use a model, all with "
+            "this file; to train, remove the line.",
             found="false",
             allowed="true",
         )
@@ -187,7 +191,7 @@ def _check_evaluation(case: Lint) -> None:
             found=values["eval_strategy"],
             allowed="no, without evaluation data",
         )
-    if has_data and values["eval_strategy"] == "no":
+    if has_data and values["eval_strategy"] == "no" and not values["do_predict"]:
         key = "eval_dataset" if "eval_dataset" in values else "val_size"
         case.warn(
             key,

@@ -177,6 +177,10 @@ def _fill_defaults(values: dict[str, Any], places: dict[str, Place], *, is_forei
         # transformers falls back to logging_steps, which here would mean an evaluation at every step.
         _derive(values, places, "eval_steps", values["save_steps"], "save_steps")
         _derive(values, places, "data_seed", values["seed"], "seed")
+        if values["load_best_model_at_end"] or "early_stopping_steps" in values:
+            _derive(values, places, "metric_for_best_model", "loss", "what there always is")
+            worse = values["metric_for_best_model"].endswith(("loss", "perplexity"))
+            _derive(values, places, "greater_is_better", not worse, "metric_for_best_model")
 
 
 def _in_table_order(values: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,8 @@ def make_absolute(values: dict[str, Any], folder: "Path") -> None:
             values[name] = _model(values[name], folder)
     if "ref_model_adapters" in values:
         values["ref_model_adapters"] = [_model(each, folder) for each in values["ref_model_adapters"]]
+    if "adapter_name_or_path" in values:
+        values["adapter_name_or_path"] = [_model(text, folder) for text in values["adapter_name_or_path"]]
     for name in ("dataset", "eval_dataset"):
         if name in values:
             values[name] = [_dataset(entry, values["dataset_dir"], folder) for entry in values[name]]

@@ -27,6 +27,12 @@ class CheckpointError(TrainError):
     kind = "checkpoint"
 
 
+class EvaluationError(TrainError):
+    """An evaluation cannot be made as asked."""
+
+    kind = "evaluation"
+
+
 class DiskFullError(TrainError):
     """There is no room for the next checkpoint."""
 

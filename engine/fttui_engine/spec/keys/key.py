@@ -20,6 +20,7 @@ Kind = Literal[
     "nodes",
     "environment",
     "command",
+    "settings",  # a block of NAME: number, or NAME=number,NAME=number
 ]
 
 

@@ -19,4 +19,17 @@ MODEL = (
         "Attention kernels; auto takes the best that is there.",
         choices=("auto", "disabled", "sdpa", "fa2"),
     ),
+    Key("train_from_scratch", "flag", False, "Begin with random weights instead of the model's."),
+    Key(
+        "rope_scaling",
+        "choice",
+        None,
+        "Stretch the positions, so that cutoff_len may exceed what the model was made for.",
+        choices=("linear", "dynamic", "yarn", "llama3"),
+    ),
+    Key("upcast_layernorm", "flag", False, "Keep the weights of frozen norms in float32."),
+    Key("moe_aux_loss_coef", "number", None, "Weight of the loss that balances experts.", at_least=0),
+    Key("add_tokens", "texts", None, "Words that become a token each."),
+    Key("add_special_tokens", "texts", None, "The same for marks, which decoding may skip."),
+    Key("resize_vocab", "flag", False, "Make room in the model for every token of the tokenizer."),
 )

@@ -13,6 +13,13 @@ BITSANDBYTES_OPTIMIZERS = (
     "lion_32bit",
     "paged_lion_8bit",
     "paged_lion_32bit",
+    "ademamix",
+    "ademamix_8bit",
+    "paged_ademamix_32bit",
+    "paged_ademamix_8bit",
+    "rmsprop_bnb",
+    "rmsprop_bnb_8bit",
+    "rmsprop_bnb_32bit",
 )
 SCHEDULERS = (
     "linear",
@@ -22,6 +29,9 @@ SCHEDULERS = (
     "constant",
     "constant_with_warmup",
     "inverse_sqrt",
+    "cosine_with_min_lr",
+    "cosine_warmup_with_min_lr",
+    "warmup_stable_decay",
 )
 
 TRAINING = (
@@ -39,9 +49,16 @@ TRAINING = (
         at_least=-1,
     ),
     Key("lr_scheduler_type", "choice", "linear", "Course of the learning rate.", choices=SCHEDULERS),
+    Key(
+        "lr_scheduler_kwargs",
+        "settings",
+        None,
+        "Further settings of the schedule, such as {min_lr: 1e-6} for cosine_with_min_lr.",
+    ),
     Key("warmup_steps", "interval", 0, "Steps in which the learning rate rises.", at_least=0),
     Key("warmup_ratio", "number", 0.0, "The same as a part of the run.", at_least=0, at_most=1),
     Key("optim", "choice", "adamw_torch", "Optimizer.", choices=TORCH_OPTIMIZERS + BITSANDBYTES_OPTIMIZERS),
+    Key("optim_args", "settings", None, "Further settings of the optimizer, such as momentum=0.9 for sgd."),
     Key("weight_decay", "number", 0.0, "Weight decay.", at_least=0),
     Key("adam_beta1", "number", 0.9, "Decay of the mean of gradients.", at_least=0, below=1),
     Key("adam_beta2", "number", 0.999, "Decay of the mean of squared gradients.", at_least=0, below=1),
@@ -59,6 +76,7 @@ TRAINING = (
     Key(
         "data_seed", "whole", None, "Seed of the data order; unset means seed.", at_least=0, at_most=2**32 - 1
     ),
+    Key("disable_shuffling", "flag", False, "Take the examples in the order of the data, in every epoch."),
     Key("full_determinism", "flag", False, "Use only kernels that give the same bits every time (slower)."),
     Key("dataloader_num_workers", "whole", 0, "Processes that prepare batches.", at_least=0, at_most=256),
 )
@@ -67,9 +85,32 @@ PRECISION = (
     Key("bf16", "flag", False, "Compute in bfloat16, keep trained weights in float32."),
     Key("fp16", "flag", False, "Compute in float16 with loss scaling, keep trained weights in float32."),
     Key("pure_bf16", "flag", False, "Keep the trained weights in bfloat16 too."),
-    Key("tf32", "flag", None, "Let float32 matrix products use TF32."),
+    Key("tf32", "flag", None, "Let float32 matrix products use TF32; unset: where all GPUs have it."),
     Key(
         "gradient_checkpointing", "flag", True, "Save memory by computing activations twice (20-27 % slower)."
+    ),
+    Key(
+        "activation_offloading",
+        "flag",
+        False,
+        "Keep the activations between layers in host memory (slower; needs gradient_checkpointing).",
+    ),
+    Key(
+        "chunked_loss",
+        "choice",
+        "auto",
+        "Take the loss some tokens at a time, never holding all logits; auto: where these exceed 0.5 GB.",
+        choices=("auto", "true", "false"),
+    ),
+    Key("enable_liger_kernel", "flag", False, "Use Liger's fused kernels (GPUs from 8.0 on)."),
+    Key("torch_compile", "flag", False, "Compile the model; pays on long runs."),
+    Key("torch_compile_backend", "text", None, "Compiler of torch_compile; unset means inductor."),
+    Key(
+        "torch_compile_mode",
+        "choice",
+        None,
+        "How long torch_compile may search.",
+        choices=("default", "reduce-overhead", "max-autotune"),
     ),
     Key("use_cpu", "flag", False, "Train on the CPU even where there is a GPU."),
 )

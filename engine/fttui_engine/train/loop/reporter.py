@@ -23,6 +23,7 @@ class Reporter:
     """Keeps the clock of this attempt; rates and the time left never count steps of an earlier one."""
 
     def __init__(self, run: Run, attempt: Attempt) -> None:
+        self.run_path = run.path
         self._attempt = attempt
         self._metrics = MetricsWriter(run.metrics_path)
         self._progress = Progress("loading", pid=os.getpid())

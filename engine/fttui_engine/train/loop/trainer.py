@@ -242,7 +242,7 @@ class WorkerTrainer(RankTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Write the weights and the tokenizer, of LoRA the adapter only; also called for the final result."""
-        folder = output_dir or self.args.output_dir
+        folder = output_dir or str(self.args.output_dir)
         if isinstance(self.model, PeftModel):
             save_adapter(self.model, folder, state_dict)
         else:

@@ -1,0 +1,1 @@
+"""Using what was trained: writing answers, talking, comparing with the base, exporting."""
