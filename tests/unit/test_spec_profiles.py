@@ -23,8 +23,8 @@ LATER = {
     "single-8gb-qlora": set(),
     "single-24gb-lora": set(),
     "full-finetune": set(),
-    "dual-ddp-lora": {"run.gpus", "run.strategy"},
-    "multi-gpu-fsdp-qlora": {"run.gpus", "run.strategy"},
+    "dual-ddp-lora": set(),
+    "multi-gpu-fsdp-qlora": set(),
 }
 
 

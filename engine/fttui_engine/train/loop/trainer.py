@@ -95,7 +95,8 @@ class WorkerTrainer(RankTrainer):
         elif "loss" in logs:
             gpu_memory_peak_bytes = None
             if self.args.device.type == "cuda":
-                gpu_memory_peak_bytes = torch.cuda.max_memory_allocated()
+                peaks = self.ranks.gather([float(torch.cuda.max_memory_allocated())])
+                gpu_memory_peak_bytes = int(max(peak for (peak,) in peaks))
                 torch.cuda.reset_peak_memory_stats()
             self.reporter.logged(logs, self._tokens_so_far(), gpu_memory_peak_bytes)
             self._require_finite(logs["loss"])
