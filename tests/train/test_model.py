@@ -11,7 +11,8 @@ import pytest
 import fttui_engine
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
-from fttui_engine.train.models.load import add_adapter, find_model, load_model, load_tokenizer
+from fttui_engine.train.models.adapters import add_adapter
+from fttui_engine.train.models.load import find_model, load_model, load_tokenizer
 
 
 def config(name, **values):

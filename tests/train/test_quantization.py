@@ -6,7 +6,8 @@ from bitsandbytes.nn import Linear4bit, Linear8bitLt
 
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
-from fttui_engine.train.models.load import add_adapter, describe, find_model, load_model
+from fttui_engine.train.models.adapters import add_adapter
+from fttui_engine.train.models.load import describe, find_model, load_model
 
 
 def config(model, **values):

@@ -5,6 +5,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fttui_engine.spec.keys import BITSANDBYTES_OPTIMIZERS
+
 if TYPE_CHECKING:
     from fttui_engine.hardware.capability import HardwareProblem
     from fttui_engine.spec.lint import Lint
@@ -26,7 +28,7 @@ def check_python(case: "Lint") -> None:
             )
         return
     needed = ["torch", "transformers", "safetensors"]
-    if case.values["finetuning_type"] == "lora":
+    if case.values["finetuning_type"] in ("lora", "oft"):
         needed.append("peft")
     missing = [name for name in needed if PathFinder.find_spec(name) is None]
     if missing:
@@ -38,9 +40,7 @@ def check_python(case: "Lint") -> None:
             suggestion=INSTALL_LINE,
         )
     optimizer = case.values["optim"]
-    if ("8bit" in optimizer or "lion" in optimizer or "paged" in optimizer) and PathFinder.find_spec(
-        "bitsandbytes"
-    ) is None:
+    if optimizer in BITSANDBYTES_OPTIMIZERS and PathFinder.find_spec("bitsandbytes") is None:
         case.error(
             "optim",
             f"optim: {optimizer} needs bitsandbytes, which is not installed: pip install bitsandbytes",

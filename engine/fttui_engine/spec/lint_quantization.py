@@ -27,7 +27,7 @@ def check_quantization(case: "Lint") -> None:
         for name in case.written(FOUR_BIT_DETAILS):
             case.warn(name, f"{name} has no effect with quantization_bit: 8; it is about 4-bit weights.")
     method = case.values["finetuning_type"]
-    if method != "lora":
+    if method not in ("lora", "oft"):
         case.error(
             KEY,
             f"finetuning_type: {method} changes the weights themselves, and packed {bits}-bit weights cannot be "

@@ -38,6 +38,8 @@ def convert(key: Key, node: Node) -> Any:
             return _choice(key, node)
         case "texts":
             return _texts(key, node)
+        case "settings":
+            return _settings(key, node)
         case "text" | "path":
             return _text(key, node)
         case _:
@@ -55,6 +57,8 @@ def allowed_text(key: Key) -> str:
             return "one of " + ", ".join(key.choices) if len(key.choices) > 1 else key.choices[0]
         case "texts":
             return "a text, or a list of texts"
+        case "settings":
+            return "a block of NAME: value, or NAME=value,NAME=value"
         case "text":
             return "a text"
         case "path":
@@ -191,3 +195,27 @@ def _texts(key: Key, node: Node) -> list[str] | None:
         if not all(texts):
             _mismatch(key, node)
     return texts or None
+
+
+def _settings(key: Key, node: Node) -> dict[str, bool | int | float | str] | None:
+    """``{"min_lr": 1e-6}``: also from the ``min_lr=1e-6`` that transformers takes for its optimizers."""
+    if isinstance(node, Block):
+        pairs = [(name.text, plain_text(key, value)) for name, value in node.entries]
+    else:
+        parts = [part.partition("=") for part in plain_text(key, node).replace(" ", "").split(",")]
+        pairs = [(name, text if equals else "") for name, equals, text in parts]
+    for name, text in pairs:
+        if not (name.isidentifier() and name.isascii() and text):
+            _mismatch(key, node)
+    return {name: _setting(text) for name, text in pairs} or None
+
+
+def _setting(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

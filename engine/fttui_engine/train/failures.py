@@ -63,7 +63,7 @@ def _memory_advice(config: TrainingConfig | None) -> str:
     if not config.gradient_checkpointing:
         steps.append("set gradient_checkpointing: true")
     steps.append(f"lower cutoff_len from {config.cutoff_len}")
-    if config.finetuning_type != "lora":
+    if config.finetuning_type not in ("lora", "oft"):
         steps.append("set finetuning_type: lora")
     return _sentence("; or ".join(steps))
 
