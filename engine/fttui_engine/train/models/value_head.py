@@ -60,6 +60,12 @@ class ValueModel(nn.Module):
         values: torch.Tensor = self.v_head(outputs.last_hidden_state)
         return values
 
+    @torch.no_grad()
+    def scores(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the score of each row, which is the value of its last token; rows are padded on the right."""
+        values: torch.Tensor = self(input_ids, attention_mask)
+        return values.gather(-1, last_positions(attention_mask)).squeeze(-1)
+
 
 def add_value_head(model: Any, origin: str) -> ValueModel:
     """Return the model with a value head: the one in the folder ``origin`` where it has one, else a new one."""

@@ -36,7 +36,7 @@ def collator(config: TrainingConfig, tokenizer: Any) -> Callable[[Sequence[Any]]
 
 def trainer(config: TrainingConfig) -> "Callable[..., WorkerTrainer]":
     """Return what makes the Trainer; loads the reference where it is a model of its own."""
-    from fttui_engine.train.models.reference import load_reference
+    from fttui_engine.train.models.frozen import load_reference
     from fttui_engine.train.stages.preference_losses import WITHOUT_REFERENCE
     from fttui_engine.train.stages.preference_trainer import PairTrainer
 

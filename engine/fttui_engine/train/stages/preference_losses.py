@@ -30,7 +30,7 @@ class AnswerLogps(NamedTuple):
 def answer_logps(logits: torch.Tensor, labels: torch.Tensor, *, ld_alpha: float | None = None) -> AnswerLogps:
     """Return the log-probabilities of the labels.
 
-    With ``ld_alpha`` the rows are pairs, better and worse in turn, and of the longer answer of a pair, what goes beyond
+    With ``ld_alpha`` the rows are pairs, all better ones first, and of the longer answer of a pair, what goes beyond
     the shorter one counts only so much (LD-DPO).
     """
     labels = labels[:, 1:]
@@ -46,7 +46,7 @@ def answer_logps(logits: torch.Tensor, labels: torch.Tensor, *, ld_alpha: float 
     length = learned.sum(-1)
     weights = learned.to(per_token.dtype)
     if ld_alpha is not None:
-        shorter = length.view(-1, 2).min(-1).values.repeat_interleave(2)
+        shorter = length.view(2, -1).min(0).values.repeat(2)
         is_common = learned.cumsum(-1) <= shorter.unsqueeze(-1)
         weights = weights * torch.where(is_common, 1.0, ld_alpha)
     return AnswerLogps((per_token * weights).sum(-1), length)

@@ -7,7 +7,7 @@ import torch
 
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.loop.measures import Measure, Measures, mean_of
-from fttui_engine.train.stages.measuring_trainer import BatchLoss, MeasuringTrainer, is_real
+from fttui_engine.train.stages.measuring_trainer import BatchLoss, MeasuringTrainer, is_real, stacked
 from fttui_engine.train.stages.preference_losses import (
     MEAN_PER_TOKEN,
     WITHOUT_REFERENCE,
@@ -17,6 +17,8 @@ from fttui_engine.train.stages.preference_losses import (
     judged_losses,
     pair_losses,
 )
+
+_ROWS = ("input_ids", "attention_mask", "labels")
 
 
 class ReferenceTrainer(MeasuringTrainer):
@@ -41,20 +43,19 @@ class ReferenceTrainer(MeasuringTrainer):
         return self.accelerator.prepare_model(reference, evaluation_mode=True).eval()
 
     def logps(
-        self, model: Any, inputs: dict[str, Any], prefix: str = "", ld_alpha: float | None = None
+        self, model: Any, rows: dict[str, Any], prefix: str = "", ld_alpha: float | None = None
     ) -> AnswerLogps:
-        """Return the log-probabilities of a batch's answers, pairs one after the other."""
-        names = ("input_ids", "attention_mask", "labels")
-        input_ids, attention_mask, labels = (inputs[prefix + name].flatten(0, -2) for name in names)
+        """Return the log-probabilities of the answers in a batch, one per row."""
+        input_ids, attention_mask, labels = (rows[prefix + name] for name in _ROWS)
         outputs = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         return answer_logps(outputs.logits, labels, ld_alpha=ld_alpha)
 
-    def reference_logps(self, model: Any, inputs: dict[str, Any], prefix: str = "") -> AnswerLogps:
+    def reference_logps(self, model: Any, rows: dict[str, Any], prefix: str = "") -> AnswerLogps:
         """Return what the reference makes of the same answers."""
         with torch.no_grad(), contextlib.ExitStack() as stack:
             if self.reference is None:
                 stack.enter_context(self.accelerator.unwrap_model(model).disable_adapter())
-            return self.logps(model if self.reference is None else self.reference, inputs, prefix)
+            return self.logps(model if self.reference is None else self.reference, rows, prefix)
 
 
 class PairTrainer(ReferenceTrainer):
@@ -68,11 +69,12 @@ class PairTrainer(ReferenceTrainer):
     def batch_loss(self, model: Any, inputs: dict[str, Any]) -> BatchLoss:
         """Return the loss of each pair, and the rewards that it implies."""
         config = self.config
-        logps = self.logps(model, inputs, ld_alpha=config.ld_alpha)
+        rows = {name: stacked(inputs, name) for name in _ROWS}
+        logps = self.logps(model, rows, ld_alpha=config.ld_alpha)
         chosen, rejected = _halves(logps, config)
         reference = None
         if config.pref_loss not in WITHOUT_REFERENCE:
-            reference = _halves(self.reference_logps(model, inputs), config)
+            reference = _halves(self.reference_logps(model, rows), config)
         losses, chosen_rewards, rejected_rewards = pair_losses(config, chosen, rejected, reference)
         if reference and config.pref_bco_weight > 0:
             rewards = (
@@ -81,7 +83,7 @@ class PairTrainer(ReferenceTrainer):
             )
             losses = losses + config.pref_bco_weight * bco_losses(rewards, self._mean_reward(model, rewards))
             losses = losses / (1 + config.pref_bco_weight)
-        sft_losses = -logps.mean[::2]
+        sft_losses = -logps.mean.chunk(2)[0]
         losses = losses + config.pref_ftx * sft_losses
         real = is_real(inputs)
         measures = {
@@ -166,7 +168,8 @@ def switch_off_dropout(model: Any) -> None:
 def _halves(logps: AnswerLogps, config: TrainingConfig) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the log-probabilities of the better and of the worse answers."""
     values = logps.mean if config.pref_loss in MEAN_PER_TOKEN else logps.total
-    return values[::2], values[1::2]
+    chosen, rejected = values.chunk(2)
+    return chosen, rejected
 
 
 def _mean_of_good(logps: torch.Tensor, is_good: torch.Tensor) -> torch.Tensor:

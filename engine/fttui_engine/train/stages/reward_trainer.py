@@ -8,7 +8,7 @@ from torch.nn.functional import logsigmoid
 from fttui_engine.train.errors import CheckpointError
 from fttui_engine.train.loop.measures import mean_of
 from fttui_engine.train.models.value_head import last_positions, load_value_head, save_value_head
-from fttui_engine.train.stages.measuring_trainer import BatchLoss, MeasuringTrainer, is_real
+from fttui_engine.train.stages.measuring_trainer import BatchLoss, MeasuringTrainer, is_real, stacked
 
 
 class RewardTrainer(MeasuringTrainer):
@@ -21,10 +21,9 @@ class RewardTrainer(MeasuringTrainer):
 
     def batch_loss(self, model: Any, inputs: dict[str, Any]) -> BatchLoss:
         """Return the loss of each pair, and the scores."""
-        input_ids, attention_mask = (inputs[name].flatten(0, -2) for name in ("input_ids", "attention_mask"))
+        input_ids, attention_mask = stacked(inputs, "input_ids"), stacked(inputs, "attention_mask")
         values = model(input_ids=input_ids, attention_mask=attention_mask)
-        scores = values.gather(-1, last_positions(attention_mask)).view(-1, 2).float()
-        chosen, rejected = scores.unbind(-1)
+        chosen, rejected = values.gather(-1, last_positions(attention_mask)).squeeze(-1).chunk(2)
         real = is_real(inputs)
         measures = {
             "accuracy": (chosen > rejected).float(),

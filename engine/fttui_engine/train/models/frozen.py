@@ -1,0 +1,102 @@
+"""Models that are not trained and stand beside the one that is: the reference of dpo and kto, a reward model."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.errors import ModelError
+from fttui_engine.train.models.load import find_model, load_model
+from fttui_engine.train.models.value_head import FILE, ValueModel, load_value_head
+
+
+def load_reference(config: TrainingConfig) -> Any:
+    """Return a frozen model to compare with, or ``None`` where the model with its adapter switched off is the one.
+
+    In full and freeze training it is a second copy of the model, as large as the weights in the precision that is
+    computed in; nothing of it is trained, so that it takes neither gradients nor an optimizer.
+    """
+    if config.ref_model is None:
+        if config.finetuning_type in ("lora", "oft"):
+            return None
+        # What these have been merged into is what the training begins with.
+        adapters = config.adapter_name_or_path or ()
+        return load_frozen(config, config.model_name_or_path, adapters=adapters)
+    return load_frozen(
+        config,
+        config.ref_model,
+        quantization_bit=config.ref_model_quantization_bit,
+        adapters=config.ref_model_adapters or (),
+    )
+
+
+def load_reward_model(
+    config: TrainingConfig,
+    name: str,
+    *,
+    quantization_bit: int | None = None,
+    adapters: Sequence[str] = (),
+) -> ValueModel:
+    """Return a reward model that stage rm has trained, for its ``scores``: the folder of a model or of its adapter.
+
+    The precision is that of the run that it is loaded into, as for the model that is trained there.
+    """
+    origin = name
+    adapter_config = Path(name).expanduser() / "adapter_config.json"
+    if adapter_config.is_file():
+        name = _base_of(adapter_config)
+        adapters = (origin, *adapters)
+    model = load_frozen(config, name, quantization_bit=quantization_bit, adapters=adapters)
+    reward_model = ValueModel(model)
+    folder = Path(adapters[-1] if adapters else name).expanduser()
+    if not load_value_head(reward_model.v_head, folder):
+        raise ModelError(
+            f"{folder} is no reward model: it has no {FILE}",
+            "train one with stage: rm, and give its output folder",
+        )
+    reward_model.requires_grad_(False)
+    return reward_model.eval()
+
+
+def load_frozen(
+    config: TrainingConfig, name: str, *, quantization_bit: int | None = None, adapters: Sequence[str] = ()
+) -> Any:
+    """Return a model with its adapters that is not trained, in the precision that the run computes in."""
+    frozen = dataclasses.replace(
+        config,
+        model_name_or_path=name,
+        quantization_bit=quantization_bit,
+        # Of no effect on a model that is not trained, but the precision of its weights follows from it.
+        finetuning_type="lora",
+    )
+    model = load_model(frozen, find_model(frozen))
+    for number, adapter in enumerate(adapters, start=1):
+        model = _with_adapter(model, adapter)
+        if number < len(adapters):
+            model = model.merge_and_unload()
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def _with_adapter(model: Any, adapter: str) -> Any:
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, adapter)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(
+            f"the adapter {adapter} does not fit its model: {reason[0]}",
+            "give the model that it was trained on",
+        ) from error
+
+
+def _base_of(adapter_config: Path) -> str:
+    try:
+        return str(json.loads(adapter_config.read_text())["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{adapter_config} does not name the adapter's model", "give the model itself"
+        ) from error

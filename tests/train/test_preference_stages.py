@@ -1,0 +1,182 @@
+"""The stages rm, dpo and kto to their end: they learn what is preferred, and a resumed run is the straight one."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fttui_engine
+from conftest import PATIENCE_SECONDS, Worker
+from fttui_engine.runs.attempt import Launch, Request
+
+STEPS, SAVED = 14, 7
+COMMON = {
+    "max_steps": STEPS,
+    "per_device_train_batch_size": 4,
+    # The window of the log is cut by the checkpoint, an epoch ends within an accumulated batch.
+    "gradient_accumulation_steps": 2,
+    "logging_steps": 3,
+    "save_steps": SAVED,
+    "eval_strategy": "steps",
+    "eval_steps": 5,
+    "val_size": 5,
+    "learning_rate": 5e-3,
+    "lora_dropout": 0.1,
+    "gradient_checkpointing": True,
+}
+CASES: dict[str, dict[str, Any]] = {
+    "rm lora": {"stage": "rm"},
+    "rm full": {"stage": "rm", "finetuning_type": "full", "learning_rate": 2e-3},
+    "dpo lora": {"stage": "dpo", "pref_bco_weight": 0.5, "pref_ftx": 0.1},
+    "dpo full": {"stage": "dpo", "finetuning_type": "full", "pref_loss": "ipo", "learning_rate": 1e-3},
+    "dpo orpo": {"stage": "dpo", "pref_loss": "orpo", "ld_alpha": 0.5, "bf16": True},
+    "kto lora": {"stage": "kto", "pref_ftx": 0.1, "quantization_bit": 4},
+    "kto freeze": {"stage": "kto", "finetuning_type": "freeze", "freeze_trainable_layers": 1},
+}
+# Attempts one after the other in one process: importing torch for each would take most of the time.
+SEVERAL = """
+import os, sys
+# The first run would hide it from those that need it.
+sys.modules["kernels"] = None
+import bitsandbytes
+from fttui_engine.train.__main__ import main
+for folder in sys.argv[1:]:
+    os.environ["FTTUI_RUN_DIR"] = folder
+    with open(folder + "/attempts/001/log", "w") as log:
+        os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
+    main()
+"""
+
+
+def write_answers(folder: Path) -> dict[str, str]:
+    """Write pairs and tagged answers: what is preferred is an answer in order, and not the same words reversed."""
+    pairs, tagged = [], []
+    for number in range(26):
+        words = [f"word{number + step}" for step in range(3 + number % 4)]
+        prompt, good, bad = f"Count from {number}.", " ".join(words), " ".join(reversed(words))
+        pairs.append({"prompt": prompt, "chosen": good, "rejected": bad})
+        tagged.append({"prompt": prompt, "completion": bad if number % 3 else good, "label": number % 3 == 0})
+    files = {"pairs": pairs, "tagged": tagged}
+    for name, records in files.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return {name: str(folder / f"{name}.jsonl") for name in files}
+
+
+def prepare(run: Worker, resume_from: Path | None = None) -> None:
+    """Make the first attempt of a run, as the supervisor would."""
+    attempt = run.run.attempt(1)
+    attempt.create(Request("newest" if resume_from else "scratch"))
+    step = int(resume_from.name.rpartition("-")[2]) if resume_from else None
+    attempt.write_launch(
+        Launch([sys.executable], {}, str(run.run.path), str(resume_from) if resume_from else None, step)
+    )
+
+
+def run_all(runs: list[Worker], home: Path) -> None:
+    environment = os.environ | {
+        "FTTUI_HOME": str(home),
+        "FTTUI_ATTEMPT": "1",
+        "PYTHONPATH": str(Path(fttui_engine.__file__).parents[1]),
+    }
+    folders = [str(run.run.path) for run in runs]
+    subprocess.run(
+        [sys.executable, "-c", SEVERAL, *folders], env=environment, timeout=PATIENCE_SECONDS, check=True
+    )
+    for run in runs:
+        outcome = run.run.attempt(1).read_outcome()
+        assert outcome is not None
+        assert outcome.result == "finished", run.run.attempt(1).log_path.read_text()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, home: Path) -> dict[str, tuple[Worker, Worker]]:
+    """Return of each case a straight run, and one that began at its checkpoint."""
+    folder = tmp_path_factory.mktemp("stages")
+    data = write_answers(folder)
+
+    def make(name: str, kind: str) -> Worker:
+        values = COMMON | {"dataset": [data["tagged" if CASES[name]["stage"] == "kto" else "pairs"]]}
+        return Worker(folder / f"{name} {kind}", home, values | CASES[name])
+
+    straight = {name: make(name, "straight") for name in CASES}
+    for run in straight.values():
+        prepare(run)
+    run_all(list(straight.values()), home)
+    resumed = {name: make(name, "resumed") for name in CASES}
+    for name, run in resumed.items():
+        prepare(run, straight[name].output_dir / f"checkpoint-{SAVED}")
+    run_all(list(resumed.values()), home)
+    return {name: (straight[name], resumed[name]) for name in CASES}
+
+
+def numbers(run: Worker) -> list[dict[str, Any]]:
+    """Everything in the metrics that is not a time."""
+    times = ("time", "tokens_per_second", "step_seconds", "attempt")
+    return [
+        {
+            name: value
+            for name, value in point.items()
+            if name not in times and not name.endswith(("_runtime", "_per_second"))
+        }
+        for point in run.metrics()
+    ]
+
+
+def weights(run: Worker) -> dict[str, str]:
+    files = sorted(run.output_dir.glob("*.safetensors"))
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_a_resumed_run_equals_the_straight_one(finished: dict[str, tuple[Worker, Worker]], name: str) -> None:
+    straight, resumed = finished[name]
+    expected = [point for point in numbers(straight) if point["step"] > SAVED]
+    assert [point["step"] for point in expected] == [9, 10, 12, 14, 14]
+    assert numbers(resumed) == expected
+    assert weights(resumed) == weights(straight)
+    assert ("value_head.safetensors" in weights(straight)) is name.startswith("rm")
+
+
+@pytest.mark.parametrize(
+    ("name", "measures"),
+    [
+        ("rm lora", {"accuracy", "rewards/chosen", "rewards/rejected", "rewards/margins"}),
+        ("dpo lora", {"rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected"}),
+        ("dpo orpo", {"sft_loss", "odds_ratio_loss", "rewards/margins"}),
+        ("kto lora", {"kl", "rewards/chosen", "rewards/rejected", "rewards/margins"}),
+    ],
+)
+def test_measures_are_in_the_metrics_and_in_the_log(
+    finished: dict[str, tuple[Worker, Worker]], name: str, measures: set[str]
+) -> None:
+    straight, _ = finished[name]
+    points = straight.metrics()
+    assert measures <= set(points[0])
+    evaluated = next(point for point in points if "eval_loss" in point)
+    assert {f"eval_{measure}" for measure in measures} <= set(evaluated)
+    log = straight.run.attempt(1).log_path.read_text()
+    assert all(f" {measure} " in log and f" eval_{measure} " in log for measure in measures)
+
+
+@pytest.mark.parametrize("name", ["rm full", "dpo lora", "dpo full", "kto freeze"])
+def test_what_is_preferred_is_learned(finished: dict[str, tuple[Worker, Worker]], name: str) -> None:
+    straight, _ = finished[name]
+    margins = [point["rewards/margins"] for point in straight.metrics() if "rewards/margins" in point]
+    losses = [point["loss"] for point in straight.metrics() if "loss" in point]
+    assert margins[-1] > margins[0] + 0.1
+    assert losses[-1] < losses[0]
+
+
+def test_training_starts_from_the_reference(
+    finished: dict[str, tuple[Worker, Worker]], worker: Callable[..., Worker]
+) -> None:
+    """At the first step nothing has been learned, so that no answer is further from the reference than another."""
+    straight, _ = finished["dpo full"]
+    # ipo: (0 - 1 / (2 * 0.1)) ** 2, while the log has the mean of three steps.
+    assert straight.metrics()[0]["loss"] == pytest.approx(25, rel=0.2)
