@@ -10,7 +10,8 @@ from peft import LoraConfig, TaskType, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from fttui_engine.spec.model_config import DEMO_CONFIG, read_model_config
-from fttui_engine.spec.model_shape import KNOWN_TYPES, ModelShape, read_shape, trained_weights
+from fttui_engine.spec.model_shape import KNOWN_TYPES, ModelShape, read_shape
+from fttui_engine.spec.trained_weights import adapter_weights
 
 SIZES = {
     "vocab_size": 1000,
@@ -66,7 +67,7 @@ def test_adapters_on_all_layers_are_counted_exactly(
     model_type: str, changes: dict[str, Any], rank: int, tmp_path: Path
 ) -> None:
     model, shape = made(model_type, changes, tmp_path)
-    assert trained_weights(shape, rank, ("all",), ()).adapter_weights == trained(model, rank, "all-linear")
+    assert adapter_weights(shape, rank, ("all",), ()).adapter_weights == trained(model, rank, "all-linear")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_chosen_layers_are_counted_as_peft_counts_them(
 ) -> None:
     # On meta, peft would not tie what is tied.
     model, shape = made("llama", {"tie_word_embeddings": tied}, tmp_path, "cpu")
-    ours = trained_weights(shape, 4, targets, modules)
+    ours = adapter_weights(shape, 4, targets, modules)
     assert ours.adapter_weights + ours.module_weights == trained(
         model, 4, list(targets), list(modules) or None
     )

@@ -6,7 +6,7 @@ Where the numbers come from, and how far off they are, stands in docs/memory.md.
 
 from typing import NamedTuple
 
-from fttui_engine.spec import activations
+from fttui_engine.spec import activations, loss_memory
 from fttui_engine.spec.model_shape import ModelShape
 from fttui_engine.spec.workload import Workload
 
@@ -72,128 +72,191 @@ def _at(moment: str, lasting: Terms, passing: Terms) -> Prediction:
 
 
 def weights_bytes(shape: ModelShape, work: Workload) -> int:
-    """All weights of the base model as they lie in memory."""
+    """All weights of the base model as they lie in memory, of all processes together where they divide them."""
     bits = work.quantization_bits
     if bits is None:
-        return shape.total_weights * work.weight_bytes
+        trained = 0 if work.is_lora else work.trained.module_weights
+        return (shape.total_weights - trained) * work.weight_bytes + trained * work.module_bytes
+    return packed_bytes(shape, work, bits)
+
+
+def packed_bytes(shape: ModelShape, work: Workload, bits: int) -> int:
+    """A model whose matrices are packed in 4 or 8 bits (16 or 32: not at all)."""
     if bits == 4:
         # Half a byte, and one scale for every 64 weights: 4 bytes, or 1 and a second scale for every 256 of them.
         scale = 1 / 64 + 4 / (64 * 256) if work.double_quantization else 4 / 64
         packed = int(shape.linear_weights * (0.5 + scale))
-    else:
+    elif bits == 8:
         packed = shape.linear_weights + shape.layers * sum(4 * linear.outputs for linear in shape.linears)
+    else:
+        packed = shape.linear_weights * bits // 8
     # Embeddings, head, norms and biases are not packed.
-    return packed + (shape.total_weights - shape.linear_weights) * work.weight_bytes
+    return packed + (shape.total_weights - shape.linear_weights) * work.compute_bytes
 
 
 def optimizer_bytes(work: Workload) -> int:
-    """The states of all trained weights."""
+    """The states of all trained weights, of all processes together where they divide them."""
     count, size = STATES[work.optimizer]
+    adapters, modules = work.trained.adapter_weights, work.trained.module_weights
     if size is None:
         return count * work.trained_bytes
-    trained = work.adapter_weights + work.module_weights
     # transformers leaves the states of embeddings at 32 bits beside 8-bit ones.
-    whole = work.embedding_weights if size < 4 else 0
-    return int(count * (size * (trained - whole) + 4 * whole))
+    whole = work.trained.embedding_weights if size < 4 else 0
+    return int(count * (size * (adapters + modules - whole) + 4 * whole))
 
 
 def _lasting(shape: ModelShape, work: Workload) -> Terms:
     """What is there from the second step on, at every moment."""
-    several = work.processes > 1
+    share = work.sharing
+    weights, adapters = weights_bytes(shape, work), work.trained_bytes if work.is_lora else 0
+    optimizer = optimizer_bytes(work)
+    if share.is_deepspeed:
+        # Its optimizer works on float32 copies of what is trained.
+        optimizer += 4 * (work.trained.adapter_weights + work.trained.module_weights)
+    if share.divides_weights:
+        weights = 0 if share.offloads_weights else share.part(weights)
+        adapters = share.part(adapters)
+    if share.divides_optimizer:
+        optimizer = 0 if share.offloads_optimizer else share.part(optimizer)
+    context = LIBRARY_BYTES if work.on_cpu else CUDA_CONTEXT_BYTES + (NCCL_BYTES if work.processes > 1 else 0)
     return {
-        "weights": weights_bytes(shape, work),
-        "adapters": work.trained_bytes if work.is_lora else 0,
-        "optimizer": optimizer_bytes(work),
-        "ddp_buckets": work.trained_bytes if several else 0,
-        "libraries" if work.on_cpu else "cuda_context": (
-            LIBRARY_BYTES if work.on_cpu else CUDA_CONTEXT_BYTES + (NCCL_BYTES if several else 0)
-        ),
+        "weights": weights,
+        "reference": 0 if work.reference_bits is None else packed_bytes(shape, work, work.reference_bits),
+        "adapters": adapters,
+        "optimizer": optimizer,
+        "ddp_buckets": work.trained_bytes if share.strategy == "ddp" else 0,
+        "libraries" if work.on_cpu else "cuda_context": context,
     }
 
 
 def _moments(shape: ModelShape, work: Workload) -> list[tuple[str, Terms]]:
     moments = [*_loss_moments(shape, work), *_layer_moments(shape, work)]
     is_whole = work.optimizer in WHOLE_UPDATES and not work.on_cpu
-    update = {"gradients": work.trained_bytes, "update": work.trained_bytes if is_whole else 0}
-    moments.append(("optimizer step", update))
+    gradients = _gradient_bytes(work)
+    divided = work.sharing.divides_optimizer
+    update = work.sharing.part(work.trained_bytes) if divided else work.trained_bytes
+    moments.append(("optimizer step", {"gradients": gradients, "update": update if is_whole else 0}))
     if work.evaluation_batch:
-        kept, logits = activations.evaluation_bytes(shape, work)
-        evaluation = {"activations": kept, "logits": logits, "casts": _cast_bytes(shape, work)}
-        moments.append(("evaluation", evaluation | {"dequantization": _dequantization_bytes(shape, work)}))
+        evaluation = {
+            "activations": activations.evaluation_bytes(shape, work),
+            "logits": loss_memory.evaluation_logits_bytes(shape, work),
+            "casts": _cast_bytes(work),
+            "dequantization": _dequantization_bytes(shape, work),
+            "gathered": gathered_bytes(shape, work, blocks=2),
+        }
+        moments.append(("evaluation", evaluation))
     return moments
+
+
+def _gradient_bytes(work: Workload) -> int:
+    """The gradients of all that is trained, or a process's part of them."""
+    share = work.sharing
+    return share.part(work.trained_bytes) if share.divides_gradients else work.trained_bytes
 
 
 def _kept_bytes(shape: ModelShape, work: Workload) -> int:
     """What all layers keep between forward and backward."""
-    per_layer = (
-        activations.layer_input_bytes(shape, work)
-        if work.checkpointing
-        else activations.saved_bytes(shape, work)
-    )
-    return shape.layers * per_layer + activations.mask_bytes(shape, work, work.batch)
+    layers, trained = work.trained.layers_in_backward, work.trained.trained_layers
+    if work.checkpointing:
+        # Offloaded, all wait in host memory but the one that is fetched.
+        kept = (1 if work.offloads else layers) * activations.layer_input_bytes(shape, work)
+    else:
+        kept = trained * activations.saved_bytes(shape, work, trained=True)
+        kept += (layers - trained) * activations.saved_bytes(shape, work, trained=False)
+    return kept + activations.mask_bytes(shape, work, work.batch)
 
 
 def _loss_moments(shape: ModelShape, work: Workload) -> list[tuple[str, Terms]]:
     """The end of forward, where cast weights still exist, and the start of backward, where logits take most."""
-    kept = _kept_bytes(shape, work) + activations.final_norm_bytes(shape, work)
+    kept = _kept_bytes(shape, work) + loss_memory.final_norm_bytes(shape, work)
     # Gradients of earlier batches, where several are summed up.
-    gradients = work.trained_bytes if work.accumulates else 0
-    casts = _cast_bytes(shape, work)
-    forward = {
-        "activations": kept,
-        "logits": activations.loss_forward_bytes(shape, work),
-        "gradients": gradients,
-        "casts": casts,
-    }
-    backward = {
-        "activations": kept,
-        "logits": activations.loss_backward_bytes(shape, work),
-        "gradients": gradients,
-        # Without checkpointing, the cast weights are kept for the backward.
-        "casts": 0 if work.checkpointing else casts,
-    }
-    return [("loss", forward), ("loss", backward)]
+    gradients = _gradient_bytes(work) if work.accumulates else 0
+    casts = _cast_bytes(work)
+    gathered = gathered_bytes(shape, work, blocks=1)
+    *forward, (name, logits) = loss_memory.loss_moments(shape, work)
+    always = {"activations": kept, "gathered": gathered}
+    moments = [
+        (moment, always | {"logits": size, "gradients": gradients, "casts": casts})
+        for moment, size in forward
+    ]
+    # Chunk after chunk adds to the gradient of the head.
+    head = shape.vocabulary * shape.hidden * work.module_bytes
+    if work.chunk_tokens and work.trained.trains_head and not work.accumulates:
+        gradients += work.sharing.part(head) if work.sharing.divides_gradients else head
+    # Without checkpointing, the cast weights are kept for the backward.
+    kept_casts = 0 if work.checkpointing else casts
+    return [*moments, (name, always | {"logits": logits, "gradients": gradients, "casts": kept_casts})]
 
 
 def _layer_moments(shape: ModelShape, work: Workload) -> list[tuple[str, Terms]]:
     """The backward of the last layer, when all layers still keep theirs, and of the first, when gradients exist."""
+    layers = work.trained.layers_in_backward
+    if not layers:
+        return []
     kept = _kept_bytes(shape, work)
-    recomputed = activations.transient_bytes(shape, work)
+    is_trained = work.trained.trained_layers > 0
+    recomputed = activations.transient_bytes(shape, work, trained=is_trained)
     if work.checkpointing:
         # A recomputed layer reads its input from what is kept.
-        recomputed += activations.saved_bytes(shape, work)
-    one = kept // shape.layers
+        recomputed += activations.saved_bytes(shape, work, trained=is_trained)
+    one = kept // layers
     # The gradient of the head comes first of all, that of the embeddings last, unless they are one.
-    head = work.embedding_weights * work.weight_bytes
+    head = work.trained.embedding_weights * work.module_bytes
     embeddings = 0 if work.accumulates or shape.tied else head
-    casts = _cast_bytes(shape, work)
+    casts = _cast_bytes(work)
     cast_of_layer = casts // shape.layers
-    dequantization = _dequantization_bytes(shape, work)
-    last = {
-        "activations": kept + recomputed,
-        "gradients": work.trained_bytes if work.accumulates else head,
-        "casts": cast_of_layer if work.checkpointing else casts,
-        "dequantization": dequantization,
+    share, gradients = work.sharing, _gradient_bytes(work)
+    both = {
+        "dequantization": _dequantization_bytes(shape, work),
+        "gathered": gathered_bytes(shape, work, blocks=2, with_gradient=True),
     }
-    first = {
+    last = both | {
+        "activations": kept + recomputed,
+        "gradients": gradients if work.accumulates else share.part(head) if share.divides_gradients else head,
+        "casts": cast_of_layer if work.checkpointing else casts,
+    }
+    first = both | {
         "activations": one + recomputed,
-        "gradients": work.trained_bytes - embeddings,
+        "gradients": gradients - (share.part(embeddings) if share.divides_gradients else embeddings),
         "casts": cast_of_layer,
-        "dequantization": dequantization,
     }
     return [("backward of a layer", last), ("backward of a layer", first)]
 
 
-def _cast_bytes(shape: ModelShape, work: Workload) -> int:
-    """16-bit copies of trained float32 matrices, which autocast makes once per batch."""
-    if work.is_lora or not work.casts:
+def gathered_bytes(shape: ModelShape, work: Workload, *, blocks: int, with_gradient: bool = False) -> int:
+    """What a process holds of others' weights for the moment: some blocks, and embeddings and head all the time.
+
+    FSDP2 gathers a block while the one before it computes, and keeps what belongs to no block from the forward to the
+    end of the backward; of the block whose backward is done, the gradient is whole until it is summed up and divided.
+    """
+    if not work.sharing.divides_weights:
         return 0
-    head = shape.vocabulary * shape.hidden
-    return work.compute_bytes * (shape.linear_weights + head)
+    width = work.compute_bytes if work.casts else work.weight_bytes
+    trained = work.trained
+    packed = work.quantization_bits
+    matrices = sum(linear.weights for linear in shape.linears)
+    # 4-bit weights travel packed.
+    block = matrices // 2 if packed == 4 else matrices if packed == 8 else matrices * width
+    block += (shape.layer_weights - matrices) * width
+    block += trained.adapter_weights * work.adapter_input_bytes // shape.layers
+    root = (shape.embedding_weights + shape.hidden) * width
+    in_blocks = trained.adapter_weights if work.is_lora else shape.linear_weights
+    gradient = in_blocks // shape.layers * (width + 4) if with_gradient else 0
+    return root + blocks * block + gradient
+
+
+def _cast_bytes(work: Workload) -> int:
+    """16-bit copies of trained float32 matrices, which autocast makes once per batch."""
+    if not work.casts or work.sharing.divides_weights or work.sharing.is_deepspeed:
+        return 0
+    return work.compute_bytes * work.trained.product_weights
 
 
 def _dequantization_bytes(shape: ModelShape, work: Workload) -> int:
-    """The largest packed matrix, unpacked for a product."""
-    if work.quantization_bits is None:
-        return 0
-    return work.compute_bytes * max(linear.weights for linear in shape.linears)
+    """The largest packed matrix, unpacked for a product; or what DoRA makes of the largest adapted one."""
+    largest = max(linear.weights for linear in shape.linears)
+    unpacked = 0 if work.quantization_bits is None else work.compute_bytes * largest
+    if not work.uses_dora:
+        return unpacked
+    adapted = [linear for linear in shape.linears if linear.name in work.trained.targets]
+    return unpacked + max((activations.dora_matrix_bytes(linear, work) for linear in adapted), default=0)

@@ -16,6 +16,7 @@ NO_WAY_OUT = "No change of the settings makes it fit: take a smaller model or a 
 
 TERM_WORDS = {
     "weights": "weights of the model",
+    "reference": "the model to compare with",
     "adapters": "adapter",
     "optimizer": "optimizer states",
     "gradients": "gradients",
@@ -23,6 +24,7 @@ TERM_WORDS = {
     "activations": "activations",
     "logits": "logits",
     "casts": "16-bit copies of weights",
+    "gathered": "blocks gathered from other GPUs",
     "dequantization": "one matrix unpacked",
     "ddp_buckets": "buckets of DDP",
     "cuda_context": "CUDA context and kernels",

@@ -3,7 +3,6 @@
 Only architectures are known whose counts are compared with the real ones in the tests; of others nothing is said.
 """
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 # The dense models whose decoder layers are built like Llama's, by their model_type.
@@ -100,6 +99,26 @@ class ModelShape(NamedTuple):
         return self.layers * sum(linear.weights for linear in self.linears)
 
     @property
+    def layer_parts(self) -> dict[str, int]:
+        """The weights of each matrix (with its bias) and norm of a layer, by name."""
+        parts = {
+            linear.name: linear.weights + (linear.outputs if linear.has_bias else 0)
+            for linear in self.linears
+        }
+        names = ["input_layernorm", "post_attention_layernorm"]
+        if self.norms_per_layer == 4:
+            names += ["pre_feedforward_layernorm", "post_feedforward_layernorm"]
+        parts |= dict.fromkeys(names, self.hidden)
+        if self.has_head_norms:
+            parts |= {"self_attn.q_norm": self.head_dim, "self_attn.k_norm": self.head_dim}
+        return parts
+
+    @property
+    def layer_weights(self) -> int:
+        """All weights of one layer."""
+        return sum(self.layer_parts.values())
+
+    @property
     def small_weights(self) -> int:
         """Norms and biases."""
         biases = sum(linear.outputs for linear in self.linears if linear.has_bias)
@@ -110,18 +129,6 @@ class ModelShape(NamedTuple):
     def total_weights(self) -> int:
         """All weights, tied ones once."""
         return self.embedding_weights + self.linear_weights + self.small_weights
-
-
-class Trained(NamedTuple):
-    """What an adapter trains."""
-
-    adapter_weights: int
-    # Copies of whole modules (additional_target).
-    module_weights: int
-    # Of these, the embeddings, which 8-bit optimizers leave at 32 bits.
-    embedding_weights: int
-    # Names of the linears of a layer that have an adapter.
-    targets: frozenset[str]
 
 
 def read_shape(config: dict[str, Any]) -> ModelShape:
@@ -161,58 +168,6 @@ def read_shape(config: dict[str, Any]) -> ModelShape:
         linears=(),
     )
     return shape._replace(linears=_linears(shape, config))
-
-
-# Advice predicts some 30 variants of one run, nearly all with the same adapter; 80 layers take 0.5 ms each time.
-@lru_cache(maxsize=32)
-def trained_weights(
-    shape: ModelShape, rank: int, targets: "tuple[str, ...]", modules: "tuple[str, ...]"
-) -> Trained:
-    """What LoRA of this rank trains; raises UnknownShapeError for targets that the model does not have."""
-    adapted: dict[str, int] = {}
-    for full_name, inputs, outputs in _places(shape):
-        is_layer = full_name.startswith("model.layers.")
-        short = full_name.split(".", 3)[3] if is_layer else full_name
-        if is_layer if targets == ("all",) else _is_meant(full_name, targets):
-            adapted[short] = adapted.get(short, 0) + rank * (inputs + outputs)
-    if not adapted:
-        raise UnknownShapeError(f"lora_target: {', '.join(targets)} is none of this model's layers.")
-    others = sum(
-        inputs * outputs
-        for name, inputs, outputs in _places(shape)
-        if name.startswith("model.layers.") and _is_meant(name, modules)
-    )
-    if unknown := [
-        module for module in modules if not any(_is_meant(n, (module,)) for n, _, _ in _places(shape))
-    ]:
-        raise UnknownShapeError(f"additional_target: {unknown[0]} is none of the layers whose size is known.")
-    ends = shape.vocabulary * shape.hidden
-    # Where the ends are tied, one copy serves both.
-    chosen = sum(_is_meant(name, modules) for name in ("model.embed_tokens", "lm_head"))
-    copied = min(chosen, 1 if shape.tied else 2) * ends
-    has_embeddings = _is_meant("model.embed_tokens", modules) or (shape.tied and chosen > 0)
-    return Trained(
-        sum(adapted.values()),
-        copied + others,
-        ends if has_embeddings else 0,
-        frozenset(linear.name for linear in shape.linears) & adapted.keys(),
-    )
-
-
-def _places(shape: ModelShape) -> list[tuple[str, int, int]]:
-    """Every module that can have an adapter: full name, inputs, outputs."""
-    places = [
-        (f"model.layers.{layer}.{linear.name}", linear.inputs, linear.outputs)
-        for layer in range(shape.layers)
-        for linear in shape.linears
-    ]
-    ends = (shape.vocabulary, shape.hidden)
-    return [*places, ("model.embed_tokens", *ends), ("lm_head", *ends)]
-
-
-def _is_meant(full_name: str, targets: "tuple[str, ...]") -> bool:
-    """Whether peft takes ``full_name`` for one of the targets: equal, or its last parts are."""
-    return any(full_name == target or full_name.endswith("." + target) for target in targets)
 
 
 def _size(config: dict[str, Any], key: str) -> int:
