@@ -254,8 +254,10 @@ DATA = [
     ("half.jsonl", ("half.jsonl", '{"prompt": "a", "chosen": "b"}\n'), "its columns are chosen, prompt"),
     ("semicolons.csv", ("semicolons.csv", "instruction;output\na;b\n"), "parted by commas"),
     ("large.json", ("large.json", "[" + '{"a": 1},' * 9000 + '{"a": 1}]'), "its columns are a"),
-    ("notes.txt", ("notes.txt", "hello"), "not in a format"),
-    ("folder.json", "folder.json", "is a folder"),
+    ("notes.xlsx", ("notes.xlsx", "hello"), "not in a format"),
+    ("notes.txt", ("notes.txt", "hello"), "no known form; its columns are text"),
+    ("fake.arrow", ("fake.arrow", "hello"), "not an Arrow file"),
+    ("folder.json", "folder.json", "holds no data file"),
     ("identity", None, "dataset_info.json"),
     ("; touch canary", None, "is no file"),
     ("x" * 300 + ".json", None, "no file"),
@@ -301,10 +303,19 @@ def test_data_that_can_be_used(name: str, tmp_path: Path) -> None:
 INFO = [
     ({"other": {"file_name": "a.json"}}, "identity", "neither a file nor a name"),
     ({"identiti": {"file_name": "a.json"}}, "identity", "Did you mean identiti?"),
-    ({"identity": {"hf_hub_url": "x/y"}}, "identity", "no file_name"),
+    ({"identity": {"script_url": "x.py"}}, "identity", "run the script yourself"),
+    ({"identity": {"cloud_file_name": "s3://b/a.json"}}, "identity", "is in a cloud store"),
+    ({"identity": {"split": "train"}}, "identity", "neither file_name nor hf_hub_url"),
+    (
+        {"identity": {"file_name": "a.json", "columns": {"images": "i"}}},
+        "identity",
+        "only texts are trained on",
+    ),
+    ({"identity": {"file_name": "a.json", "tags": {"role": "who"}}}, "identity", "unknown names: role"),
+    ({"identity": {"file_name": "a.json", "num_samples": "all"}}, "identity", "whole number"),
     ({"identity": {"file_name": "b.json"}}, "identity", "no file"),
     ({"identity": {"file_name": "a.json", "ranking": True}}, "identity", "preference pairs"),
-    ({"identity": "a.json"}, "identity", "no file_name"),
+    ({"identity": "a.json"}, "identity", "is no description"),
     ([], "identity", "not a JSON object"),
 ]
 
@@ -316,6 +327,56 @@ def test_names_of_dataset_info(info: object, entry: str, words: str, tmp_path: P
     (tmp_path / "data" / "dataset_info.json").write_text(json.dumps(info))
     (error,) = resolve_lines(tmp_path, f"dataset: {entry}").findings.errors
     assert words in error.message
+
+
+def test_a_folder_of_data_is_looked_at_file_by_file(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.json").write_text('[{"instruction": "a", "output": "b"}]')
+    (tmp_path / "mine" / "README.txt").write_text("no data")
+    assert resolve_lines(tmp_path, "dataset: mine/").findings.errors == []
+    (tmp_path / "mine" / "b.jsonl").write_text("{broken\n")
+    (error,) = resolve_lines(tmp_path, "dataset: mine/").findings.errors
+    assert "b.jsonl:1" in error.message
+
+
+@pytest.mark.parametrize(
+    ("dataset_dir", "name"), [("ONLINE", "somebody/talks"), ("REMOTE:somebody/tables", "talks")]
+)
+def test_names_on_the_hub_are_left_to_the_worker(dataset_dir: str, name: str, tmp_path: Path) -> None:
+    resolved = resolve_lines(tmp_path, f"dataset_dir: {dataset_dir}", f"dataset: {name}")
+    assert resolved.findings.errors == []
+    assert resolved.values["dataset"] == [name]
+    assert resolved.values["dataset_dir"] == dataset_dir
+    assert any("fetched from the hub" in warning.message for warning in resolved.findings.warnings)
+
+
+MIXING = [
+    (["mix_strategy: interleave_under", "interleave_probs: 0.5, 0.6"], "0.454545455, 0.545454545"),
+    (["mix_strategy: interleave_under", "interleave_probs: [1]"], "1 numbers for 2 datasets"),
+    (["mix_strategy: interleave_over", "interleave_probs: [1, 0]"], "above 0"),
+    (["mix_strategy: interleave_over", "interleave_probs: half, half"], "takes numbers"),
+    (["streaming: true"], "max_steps is not set"),
+    (
+        ["streaming: true", "max_steps: 5", "val_size: 0.1", "eval_strategy: steps"],
+        "must be a number of examples",
+    ),
+    (["tokenized_path: ."], "holds no data that fttui has prepared"),
+]
+
+
+@pytest.mark.parametrize(("lines", "words"), MIXING, ids=[" ".join(case[0]) for case in MIXING])
+def test_mixing_and_streaming_that_cannot_work(lines: list[str], words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"instruction": "a", "output": "b"}]')
+    (error,) = resolve_lines(tmp_path, "dataset: [a.json, a.json]", *lines).findings.errors
+    assert words in error.message
+
+
+def test_mixing_keys_without_effect_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"instruction": "a", "output": "b"}]')
+    lines = ["dataset: a.json", "interleave_probs: 1", "eval_on_each_dataset: true", "buffer_size: 100"]
+    resolved = resolve_lines(tmp_path, *lines)
+    named = {warning.key for warning in resolved.findings.warnings}
+    assert {"interleave_probs", "eval_on_each_dataset", "buffer_size"} <= named
 
 
 def test_output_folder_that_is_a_file_or_below_one(tmp_path: Path) -> None:

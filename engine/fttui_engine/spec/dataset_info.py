@@ -62,9 +62,13 @@ def _form_fault(entry: Mapping[str, Any]) -> EntryFault | None:
         if names is None:
             continue
         if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-            return EntryFault(f"has {block} that are no table of names", f'write "{block}": {{"{known[0]}": "name"}}')
+            return EntryFault(
+                f"has {block} that are no table of names", f'write "{block}": {{"{known[0]}": "name"}}'
+            )
         if unknown := sorted(set(names) - set(known)):
-            return EntryFault(f"has {block} of unknown names: {', '.join(unknown)}", f"they may be {', '.join(known)}")
+            return EntryFault(
+                f"has {block} of unknown names: {', '.join(unknown)}", f"they may be {', '.join(known)}"
+            )
     if media := [name for name in MEDIA_COLUMNS if (entry.get("columns") or {}).get(name)]:
         return EntryFault(f"has {' and '.join(media)}", "only texts are trained on; choose another data set")
     count = entry.get("num_samples")

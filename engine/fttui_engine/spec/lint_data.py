@@ -1,20 +1,29 @@
 """Checks of the data that a configuration names: there, readable, and in a format that fttui reads."""
 
 import os
-from codecs import getincrementaldecoder
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fttui_engine.spec.data_forms import misdescribed, misfit
+from fttui_engine.spec.data_forms import misdescribed
+from fttui_engine.spec.data_head import problem_at_the_top
 from fttui_engine.spec.findings import nearest
 from fttui_engine.spec.lint_files import did_you_mean, similar_path
-from fttui_engine.spec.paths import DATASET_INFO, DATASET_SUFFIXES, DEMO_DATASET, DEMO_PREFIX, listed_datasets
+from fttui_engine.spec.paths import (
+    DATASET_INFO,
+    DATASET_SUFFIXES,
+    DEMO_DATASET,
+    DEMO_PREFIX,
+    ONLINE,
+    PREPARED_INDEX,
+    is_on_hub,
+    listed_datasets,
+)
 
 if TYPE_CHECKING:
     from fttui_engine.spec.lint import Lint
 
-# So much of a data file is looked at; the worker reads the rest and names the row.
-HEAD_BYTES = 64 * 1024
+# Of a folder so many files are looked at: a check takes no longer with a thousand.
+MOST_FILES = 20
 
 
 def check_data(case: "Lint") -> None:
@@ -25,9 +34,83 @@ def check_data(case: "Lint") -> None:
             f"dataset is missing: what is the model to learn? A file, a name of {DATASET_INFO}, or {DEMO_DATASET}.",
             allowed="files, names, or demo:instructions",
         )
+    _check_mixing(case)
+    _check_streaming(case)
+    if _is_prepared(case):
+        return
     for key in ("dataset", "eval_dataset"):
         for entry in case.values.get(key, ()):
             _check_dataset(case, key, entry)
+
+
+def _check_mixing(case: "Lint") -> None:
+    names, strategy = case.values.get("dataset", ()), case.values["mix_strategy"]
+    if "interleave_probs" in case.values:
+        if strategy == "concat":
+            case.warn(
+                "interleave_probs",
+                "interleave_probs has no effect with mix_strategy: concat; set an interleave_.",
+            )
+        elif problem := _problem_of_chances(case.values["interleave_probs"], len(names)):
+            case.error("interleave_probs", problem, found=", ".join(case.values["interleave_probs"]))
+    if case.values["eval_on_each_dataset"] and "eval_dataset" not in case.values:
+        case.warn("eval_on_each_dataset", "eval_on_each_dataset has no effect without eval_dataset.")
+
+
+def _problem_of_chances(texts: list[str], datasets: int) -> str | None:
+    try:
+        chances = [float(text) for text in texts]
+    except ValueError:
+        return "interleave_probs takes numbers, such as 0.7, 0.3."
+    # Not `chance <= 0`, which is False for nan.
+    if not all(0 < chance <= 1 for chance in chances):
+        return "Each number in interleave_probs must be above 0 and at most 1: a dataset of chance 0 is never used up."
+    if len(chances) != datasets:
+        return f"interleave_probs has {len(chances)} numbers for {datasets} datasets; give one for each."
+    if abs(sum(chances) - 1) > 1e-8:
+        scaled = ", ".join(f"{chance / sum(chances):.9g}" for chance in chances)
+        return f"interleave_probs must be 1 in all, not {sum(chances):g}; in proportion that is {scaled}."
+    return None
+
+
+def _check_streaming(case: "Lint") -> None:
+    if not case.values["streaming"]:
+        for name in case.written(("buffer_size",)):
+            case.warn(name, f"{name} has no effect without streaming.")
+        return
+    if case.values["max_steps"] < 1:
+        case.error(
+            "streaming",
+            "streaming reads as many records as max_steps needs, and max_steps is not set; set it, or leave streaming "
+            "out: data is mapped from disk and need not fit into memory in any case.",
+            found="true",
+            allowed="false without max_steps",
+        )
+    if 0 < case.values["val_size"] < 1:
+        case.error(
+            "val_size",
+            "With streaming, the size of the data is not known, so val_size must be a number of examples.",
+            found=str(case.values["val_size"]),
+            allowed="a whole number",
+        )
+
+
+def _is_prepared(case: "Lint") -> bool:
+    """Whether the run takes its data from tokenized_path, so that the files need not be there."""
+    path = case.values.get("tokenized_path")
+    if path is None or not os.path.lexists(path):
+        return False
+    if not os.path.isfile(os.path.join(path, PREPARED_INDEX)):
+        case.error(
+            "tokenized_path",
+            f"{path} is there but holds no data that fttui has prepared; name a folder that does not exist yet, and it "
+            "is written by the first run. What LLaMA-Factory has saved there cannot be read.",
+            found=path,
+            allowed="a new folder, or one written by fttui",
+        )
+        return False
+    case.warn("tokenized_path", f"The data is taken from {path}; dataset and all that is said of it rest.")
+    return True
 
 
 def _check_dataset(case: "Lint", key: str, entry: str) -> None:
@@ -56,7 +139,9 @@ def _check_dataset(case: "Lint", key: str, entry: str) -> None:
                 suggestion="stage: sft",
             )
     elif entry.startswith("/"):
-        _check_data_file(case, key, entry)
+        _check_path(case, key, entry)
+    elif is_on_hub(case.values["dataset_dir"]):
+        _say_unchecked(case, key, entry)
     else:
         _check_listed(case, key, entry)
 
@@ -71,8 +156,8 @@ def _check_listed(case: "Lint", key: str, entry: str) -> None:
         case.error(
             key,
             f"{entry!r} is no file, and {info}, where names of datasets are looked up, {problem}. "
-            "Give the path of a data file, or in dataset_dir the folder of dataset_info.json."
-            + did_you_mean(suggestion),
+            "Give the path of a data file, or in dataset_dir the folder of dataset_info.json "
+            f"({ONLINE} for names on the hub)." + did_you_mean(suggestion),
             found=entry,
             allowed="a file, or a name of dataset_info.json",
             suggestion=suggestion,
@@ -86,27 +171,66 @@ def _check_listed(case: "Lint", key: str, entry: str) -> None:
             allowed="a file, or a name of dataset_info.json",
             suggestion=suggestion,
         )
-    elif not isinstance(description := listed[entry], dict) or not isinstance(
-        description.get("file_name"), str
-    ):
+    elif not isinstance(description := listed[entry], dict):
         case.error(
             key,
-            f"{entry!r} in {info} has no file_name; datasets on a hub need a later release of fttui, so download it and name the file.",
+            f'{entry!r} in {info} is no description, such as {{"file_name": "data.json"}}.',
             found=entry,
             allowed="an entry with file_name",
         )
+    else:
+        _check_description(case, key, entry, description)
+
+
+def _check_description(case: "Lint", key: str, entry: str, description: dict[str, Any]) -> None:
+    """One entry of ``dataset_info.json`` makes sense, suits the stage, and its files are there."""
+    from fttui_engine.spec.dataset_info import entry_fault
+
+    dataset_dir = case.values["dataset_dir"]
+    info = Path(dataset_dir, DATASET_INFO)
+    if fault := entry_fault(description):
+        case.error(key, f"{entry!r} in {info} {fault.what}; {fault.hint}.", found=entry)
     elif misdescription := misdescribed(case.values["stage"], description):
         case.error(key, f"{entry!r} in {info} {misdescription}.", found=entry)
+    elif "hf_hub_url" in description:
+        _say_unchecked(case, key, str(description["hf_hub_url"]))
     else:
-        _check_data_file(case, key, str(Path(dataset_dir, description["file_name"])), is_described=True)
+        _check_path(case, key, str(Path(dataset_dir, description["file_name"])), is_described=True)
+    if case.values["streaming"] and description.get("num_samples"):
+        case.warn(key, f"num_samples of {entry!r} has no effect with streaming.", found=entry)
 
 
-def _check_data_file(case: "Lint", key: str, path: str, *, is_described: bool = False) -> None:
+def _say_unchecked(case: "Lint", key: str, name: str) -> None:
+    case.warn(key, f"{name} is fetched from the hub when the run starts; nothing of it is checked before.")
+
+
+def _check_path(case: "Lint", key: str, path: str, *, is_described: bool = False) -> None:
+    """A file, or each file of a folder."""
+    if not os.path.isdir(path):
+        _check_data_file(case, key, path, is_described)
+        return
+    from fttui_engine.spec.dataset_info import data_files_in
+
+    try:
+        files = data_files_in(Path(path))
+    except OSError as error:
+        case.error(key, f"The folder {path} cannot be read: {error.strerror}.", found=path)
+        return
+    if not files:
+        case.error(
+            key,
+            f"The folder {path} holds no data file; it may hold {', '.join(DATASET_SUFFIXES)}.",
+            found=path,
+            allowed="a folder with data files",
+        )
+    for file in files[:MOST_FILES]:
+        _check_data_file(case, key, str(file), is_described)
+
+
+def _check_data_file(case: "Lint", key: str, path: str, is_described: bool) -> None:
     """One file is there and can be read; its columns need no known names where ``dataset_info.json`` gives them."""
     suffix = Path(path).suffix.lower()
-    if os.path.isdir(path):
-        case.error(key, f"{path} is a folder; name the files in it.", found=path, allowed="files")
-    elif not os.path.isfile(path):
+    if not os.path.isfile(path):
         suggestion = similar_path(path)
         case.error(
             key,
@@ -122,99 +246,5 @@ def _check_data_file(case: "Lint", key: str, path: str, *, is_described: bool = 
             found=suffix or "no suffix",
             allowed="one of " + ", ".join(DATASET_SUFFIXES),
         )
-    elif problem := _problem_at_the_top(path, suffix, case.values["stage"], is_described):
+    elif problem := problem_at_the_top(path, suffix, case.values["stage"], is_described):
         case.error(key, problem, found=path, allowed=f"a {suffix[1:].upper()} file with examples")
-
-
-def _problem_at_the_top(path: str, suffix: str, stage: str, is_described: bool) -> str | None:
-    """What is wrong with the beginning of a data file, in a sentence; None if nothing is."""
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            is_whole = len(head) < HEAD_BYTES
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror}."
-    if not head.strip():
-        return f"{path} is empty."
-    if suffix == ".parquet":
-        return None if head.startswith(b"PAR1") else f"{path} is not a Parquet file."
-    if not is_whole and b"\n" in head:
-        head = head[: head.rfind(b"\n")]
-    try:
-        # Not the end of the file: a character that was cut in half is left out and not an error.
-        text = getincrementaldecoder("utf-8-sig")().decode(head, final=is_whole)
-    except UnicodeDecodeError as error:
-        return f"{path}:{head.count(10, 0, error.start) + 1}: This is not UTF-8 text."
-    problem, columns = _look(path, suffix, text, is_whole)
-    if problem or columns is None or is_described:
-        return problem
-    fault = misfit(stage, columns)
-    if fault is None:
-        return None
-    commas = " A CSV file's columns are parted by commas." if suffix == ".csv" and len(columns) == 1 else ""
-    return f"{path} {fault.what}: {fault.known}.{commas}"
-
-
-def _look(path: str, suffix: str, text: str, is_whole: bool) -> tuple[str | None, list[str] | None]:
-    """What is wrong with a text, and the columns of its first record; None for what cannot be told."""
-    if suffix == ".csv":
-        import csv
-
-        if "\n" not in text.strip():
-            return f"{path} has no rows under its head line.", None
-        return None, next(csv.reader(text.splitlines()))
-    # As the worker does: many .json files in the wild are JSON lines.
-    if suffix == ".jsonl" or text.lstrip()[0] == "{":
-        return _problem_in_json_lines(path, text, is_whole), _columns(text.lstrip())
-    return _problem_in_json(path, text, is_whole), _columns(text.lstrip().removeprefix("[").lstrip())
-
-
-def _columns(text: str) -> list[str] | None:
-    """The names in the JSON object that ``text`` begins with; None if it is cut short."""
-    import json
-
-    try:
-        record, _ = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
-        return None
-    return list(record) if isinstance(record, dict) else None
-
-
-def _problem_in_json_lines(path: str, text: str, is_whole: bool) -> str | None:
-    import json
-
-    # Not splitlines(), which also breaks at U+2028 and U+0085; JSON allows both inside a text.
-    lines = text.split("\n")
-    if text.lstrip().startswith("["):
-        return f"{path}:1: This is one JSON list, not one object per line; name the file .json."
-    for number, line in enumerate(lines, 1):
-        # A single line longer than what was read cannot be judged.
-        if not line.strip() or (len(lines) == 1 and not is_whole):
-            continue
-        try:
-            if not isinstance(json.loads(line), dict):
-                return f"{path}:{number}: Each line must be a JSON object in braces."
-        except (ValueError, RecursionError) as error:
-            if number == 1 and path.endswith(".json"):
-                return f"{path}: A JSON dataset is a list of objects, beginning with '[', or one object per line."
-            return f"{path}:{number}: This line is not JSON: {getattr(error, 'msg', 'nested too deep')}."
-    return None
-
-
-def _problem_in_json(path: str, text: str, is_whole: bool) -> str | None:
-    import json
-
-    if text.lstrip()[0] != "[":
-        return f"{path}: A JSON dataset is a list of objects, beginning with '[', or one object per line."
-    if not is_whole:
-        return None
-    try:
-        examples = json.loads(text)
-    except RecursionError:
-        return f"{path}: The JSON is nested too deep."
-    except ValueError as error:
-        line = getattr(error, "lineno", 1)
-        return f"{path}:{line}: This is not JSON: {getattr(error, 'msg', error)}."
-    if not examples or not isinstance(examples[0], dict):
-        return f"{path} holds no list of objects."
-    return None

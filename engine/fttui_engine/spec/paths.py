@@ -11,6 +11,8 @@ DEMO_PREFIX = "demo:"
 
 DATASET_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".arrow", ".txt")
 DATASET_INFO = "dataset_info.json"
+# Marks a folder of prepared data (tokenized_path).
+PREPARED_INDEX = "prepared.json"
 # What dataset_dir may be instead of a folder: names are those of the hub, or the table is in a repository there.
 ONLINE = "ONLINE"
 REMOTE_PREFIX = "REMOTE:"

@@ -82,11 +82,6 @@ def keep(key: str, building: Path) -> Path:
     return folder
 
 
-def forget(key: str) -> None:
-    """Remove an entry, for overwrite_cache."""
-    shutil.rmtree(cache_folder() / key, ignore_errors=True)
-
-
 @contextmanager
 def building_folder(parent: Path, name: str) -> Iterator[Path]:
     """Make a hidden folder beside the one that it is going to be renamed to; gone unless it was renamed."""
@@ -172,5 +167,3 @@ def _code() -> str:
 
 def _libraries() -> dict[str, str]:
     return {name: metadata.version(name) for name in ("transformers", "tokenizers", "jinja2")}
-
-

@@ -51,7 +51,7 @@ def load_splits(
     """
     preparation = Preparation(config, reader, tokenizer, log, check_stop)
     saved = Path(config.tokenized_path) if config.tokenized_path else None
-    if saved and saved.exists() and not config.overwrite_cache:
+    if saved and saved.exists():
         train, evaluation = load_folder(saved, preparation, log)
         return Splits(train, evaluation)
     splits = _prepare_splits(config, preparation, log, _most_rows(config, processes))

@@ -12,7 +12,7 @@ from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.spec.keys import GROUPS
 from fttui_engine.train.data import cache, mixing
 from fttui_engine.train.data.account import Account
-from fttui_engine.train.data.parallel import Reader, in_order
+from fttui_engine.train.data.parallel import Reader, in_order, usual_processes
 from fttui_engine.train.data.sources import Dataset, Row, Source, read_rows
 from fttui_engine.train.data.store import Indices, Selection, Store, StoreWriter
 from fttui_engine.train.errors import DataError
@@ -23,9 +23,17 @@ _LOG_EVERY_SECONDS = 10.0
 
 # Keys of the data group that choose and order records, or say how the work is done: the tokens of a record are the same.
 _NOT_ABOUT_TOKENS = {
-    *("dataset", "eval_dataset", "dataset_dir", "max_samples", "mix_strategy", "interleave_probs", "val_size"),
+    *(
+        "dataset",
+        "eval_dataset",
+        "dataset_dir",
+        "max_samples",
+        "mix_strategy",
+        "interleave_probs",
+        "val_size",
+    ),
     *("eval_on_each_dataset", "streaming", "buffer_size"),
-    *("tokenized_path", "overwrite_cache", "preprocessing_num_workers"),
+    *("tokenized_path", "preprocessing_num_workers"),
 }
 
 
@@ -60,7 +68,7 @@ class Preparation:
         chosen = self._sampled(dataset, most_rows)
         needed = None if chosen is None else numpy.unique(chosen)
         key = self._key(dataset, most_rows, needed)
-        store = self._from_cache(key) or self._make(key, _Rows(dataset, most_rows, needed), self._log)
+        store = cache.find(key, self._log) or self._make(key, _Rows(dataset, most_rows, needed), self._log)
         account = Account.from_json(dataset.name, self.config.cutoff_len, store.about)
         rows = numpy.arange(len(store.rows))
         if chosen is not None and needed is not None:
@@ -75,26 +83,26 @@ class Preparation:
 
     def _key(self, dataset: Dataset, most_rows: int | None, needed: Indices | None) -> str:
         files = [
-            [cache.file_hash(source.path), source.path.suffix.lower(), *source[1:]] for source in dataset.sources
+            [cache.file_hash(source.path), source.path.suffix.lower(), *source[1:]]
+            for source in dataset.sources
         ]
         rows = most_rows if needed is None else needed.tolist()
         return cache.key_of(
-            {"files": files, "rows": rows, "tokenizer": self.tokenizer_hash, "settings": token_settings(self.config)}
+            {
+                "files": files,
+                "rows": rows,
+                "tokenizer": self.tokenizer_hash,
+                "settings": token_settings(self.config),
+            }
         )
-
-    def _from_cache(self, key: str) -> Store | None:
-        if self.config.overwrite_cache:
-            return None
-        return cache.find(key, self._log)
 
     def _make(self, key: str, rows: "_Rows", log: Callable[[str], None]) -> Store:
         """Tokenise into the cache, or into a folder of this process alone where the cache cannot be written."""
         try:
             with cache.only_maker(key, log, self._check_stop):
                 # Somebody else may have made it while this process waited.
-                if store := self._from_cache(key):
+                if store := cache.find(key, log):
                     return store
-                cache.forget(key)
                 with cache.building_folder(cache.cache_folder(), key) as building:
                     self._tokenise(rows, building)
                     return Store(cache.keep(key, building))
@@ -109,10 +117,10 @@ class Preparation:
         account = Account(rows.dataset.name, self.config.cutoff_len)
         writer = StoreWriter(folder)
         logged_at = time.monotonic()
+        data_bytes = sum(source.path.stat().st_size for source in rows.dataset.sources)
+        processes = self.config.preprocessing_num_workers or usual_processes(data_bytes)
         try:
-            for formatting, result in in_order(
-                rows, self._reader, self.config.preprocessing_num_workers or 1
-            ):
+            for formatting, result in in_order(rows, self._reader, processes, self._check_stop):
                 account.formatting = formatting
                 account.count(result)
                 writer.append(result)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
+from fttui_engine.spec.paths import PREPARED_INDEX
 from fttui_engine.train.data.cache import building_folder
 from fttui_engine.train.data.prepare import Preparation, token_settings
 from fttui_engine.train.data.store import DamagedStoreError, Examples, Store, StoreWriter
@@ -16,13 +17,10 @@ from fttui_engine.train.errors import DataError
 if TYPE_CHECKING:
     from fttui_engine.train.data.dataset import Splits
 
-_INDEX = "prepared.json"
 _EVALUATION = "evaluation"
 
 
-def save_folder(
-    path: Path, splits: "Splits", preparation: Preparation, log: Callable[[str], None]
-) -> None:
+def save_folder(path: Path, splits: "Splits", preparation: Preparation, log: Callable[[str], None]) -> None:
     """Write the splits to a folder that is there as a whole or not at all."""
     evaluation = splits.evaluation
     named = dict(evaluation) if isinstance(evaluation, Mapping) else {"": evaluation} if evaluation else {}
@@ -38,10 +36,7 @@ def save_folder(
             for name, examples in parts.items():
                 (building / name).mkdir()
                 _write(building / name, examples)
-            (building / _INDEX).write_text(json.dumps(index, indent=1))
-            if path.exists():
-                _require_ours(path)
-                path.rename(building / "before")
+            (building / PREPARED_INDEX).write_text(json.dumps(index, indent=1))
             building.rename(path)
     except OSError as error:
         raise DataError(
@@ -56,7 +51,7 @@ def load_folder(
     """Return what a folder holds for training and for evaluation; only a tokenizer of the same make may use it."""
     _require_ours(path)
     try:
-        index = json.loads((path / _INDEX).read_text())
+        index = json.loads((path / PREPARED_INDEX).read_text())
         names: list[str] = index["evaluation"]
         train = _read(path / "train")
         evaluation = {name: _read(path / f"{_EVALUATION}-{number}") for number, name in enumerate(names)}
@@ -80,7 +75,7 @@ def load_folder(
 
 
 def _require_ours(path: Path) -> None:
-    if not (path / _INDEX).is_file():
+    if not (path / PREPARED_INDEX).is_file():
         raise DataError(
             f"{path} holds no data that fttui has prepared",
             "give a folder that does not exist yet in tokenized_path; what LLaMA-Factory has saved there cannot be read",
