@@ -136,6 +136,10 @@ def _moments(shape: ModelShape, work: Workload) -> list[tuple[str, Terms]]:
     divided = work.sharing.divides_optimizer
     update = work.sharing.part(work.trained_bytes) if divided else work.trained_bytes
     moments.append(("optimizer step", {"gradients": gradients, "update": update if is_whole else 0}))
+    if work.sharing.divides_weights and work.quantization_bits:
+        # Weights are packed on the GPU, the whole model on each, and divided after that.
+        whole = weights_bytes(shape, work)
+        moments.append(("loading", {"gathered": whole - work.sharing.part(whole)}))
     if work.evaluation_batch:
         evaluation = {
             "activations": activations.evaluation_bytes(shape, work),
@@ -240,6 +244,8 @@ def gathered_bytes(shape: ModelShape, work: Workload, *, blocks: int, with_gradi
     block += (shape.layer_weights - matrices) * width
     block += trained.adapter_weights * work.adapter_input_bytes // shape.layers
     root = (shape.embedding_weights + shape.hidden) * width
+    if work.sharing.keeps_gathered:
+        blocks = shape.layers
     in_blocks = trained.adapter_weights if work.is_lora else shape.linear_weights
     gradient = in_blocks // shape.layers * (width + 4) if with_gradient else 0
     return root + blocks * block + gradient

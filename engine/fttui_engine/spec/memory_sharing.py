@@ -15,6 +15,8 @@ class Sharing(NamedTuple):
 
     strategy: str
     processes: int
+    # FSDP: whether gathered weights are kept between forward and backward (shard_grad_op).
+    keeps_gathered: bool = False
     # DeepSpeed only: what waits in host memory.
     offloads_optimizer: bool = False
     offloads_weights: bool = False
@@ -52,7 +54,10 @@ def read_sharing(values: dict[str, Any], processes: int) -> Sharing:
     strategy = values.get("run", {}).get("strategy", "auto")
     if strategy == "deepspeed" or values.get("deepspeed"):
         return _deepspeed(values.get("deepspeed"), processes)
-    return Sharing("fsdp" if strategy == "fsdp" else "ddp", processes)
+    divides = strategy == "fsdp" or values.get("fsdp", "no") != "no"
+    return Sharing(
+        "fsdp" if divides else "ddp", processes, keeps_gathered=values.get("fsdp") == "shard_grad_op"
+    )
 
 
 def _deepspeed(setting: Any, processes: int) -> Sharing:

@@ -49,6 +49,7 @@ DECISIVE_KEYS = frozenset(
         "run.gpus",
         "run.processes",
         "run.strategy",
+        "fsdp",
     }
 )
 # Stages that compare two answers hold both in one batch.
