@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fttui_engine.runs.attempt import Attempt, Outcome
 from fttui_engine.runs.run import Run
@@ -31,6 +31,9 @@ from fttui_engine.train.ranks.group import Ranks
 from fttui_engine.train.ranks.strategy import Strategy, choose_strategy
 from fttui_engine.train.stages import Stage, stage_of
 from fttui_engine.version import __version__
+
+if TYPE_CHECKING:
+    from fttui_engine.train.loop.memory_watch import MemoryWatch
 
 
 def read_config(run: Run) -> tuple[TrainingConfig, RunOptions]:
@@ -106,8 +109,11 @@ def train(
         reporter.start(resume.step, max_steps, resume.tokens)
         trainer.load_weights(str(resume.path))
     else:
+        watch = _watch_memory(config, prepared, worker)
         with contextlib.suppress(NothingLeftToTrain):
             trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
+        if watch:
+            watch.end()
     step, newest = reporter.step, str(checkpoints.newest) if checkpoints.newest else None
     if trainer.stopped:
         message = f"Stopped at step {step} of {max_steps}."
@@ -150,7 +156,8 @@ def _prepare(config: TrainingConfig, stage: Stage, worker: Worker) -> Prepared:
     from fttui_engine.train.loop.loss import choose_loss
 
     reporter = worker.reporter
-    source = find_model(config)
+    # What has to be made or downloaded for it is made once.
+    source = worker.ranks.main_first(lambda: find_model(config))
     tokenizer = load_tokenizer(
         source, reporter.log, for_chat=stage.NEEDS_CHAT_TEMPLATE, template=config.template
     )
@@ -174,25 +181,15 @@ def _prepare(config: TrainingConfig, stage: Stage, worker: Worker) -> Prepared:
 def _load_data(config: TrainingConfig, stage: Stage, tokenizer: Any, worker: Worker) -> Splits:
     """Return the examples; rank 0 prepares them, and the others wait and then find them in the cache."""
     reporter, stop, ranks = worker
+    # What the others read from the cache is not worth a stop that one of them alone would see.
+    check_stop = stop.check_alone if ranks.is_main else lambda: None
 
     def load() -> Splits:
-        # What the others read from the cache is not worth a stop that one of them alone would see.
-        check_stop = stop.check_alone if ranks.is_main else lambda: None
         reader = stage.reader(config, tokenizer)
-        splits = load_splits(config, reader, tokenizer, reporter.log, check_stop)
+        splits = load_splits(config, reader, tokenizer, reporter.log, check_stop, processes=ranks.count)
         return stage.arrange(splits, config, reporter.log)
 
-    if not ranks.is_main:
-        if ranks.share(None) == "stopped":
-            raise StopRequestedError
-        return load()
-    try:
-        splits = load()
-    except StopRequestedError:
-        ranks.share("stopped")
-        raise
-    ranks.share("prepared")
-    return splits
+    return ranks.main_first(load)
 
 
 def _trainer(
@@ -222,6 +219,17 @@ def _trainer(
         rates=lora_plus(config),
         **parts,
     )
+
+
+def _watch_memory(config: TrainingConfig, prepared: Prepared, worker: Worker) -> "MemoryWatch | None":
+    """Record what the first rank is predicted to take; its ``end`` records the truth."""
+    if not worker.ranks.is_main:
+        return None
+    # It is of no use before torch is there.
+    from fttui_engine.train.loop.memory_watch import MemoryWatch
+
+    examples, run_path = prepared.splits.train, worker.reporter.run_path
+    return MemoryWatch.begin(config, examples, run_path, processes=worker.ranks.count)
 
 
 def _unused_packages(config: TrainingConfig) -> tuple[str, ...]:

@@ -1,11 +1,16 @@
 """What the processes of one attempt tell each other beside gradients: few and small things, over gloo."""
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fttui_engine.train.errors import StopRequestedError
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 # Whoever started the ranks ends all when one dies, so that a wait may be as long as preparing the data takes.
 _LONGEST_WAIT = timedelta(days=7)
@@ -102,6 +107,20 @@ class Ranks:
         box = [value if self.is_main else None]
         distributed.broadcast_object_list(box, src=0, group=self._group, device=_cpu())
         return box[0]
+
+    def main_first(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` comes to, done by rank 0 and then by the others, who find what it left on disk."""
+        if not self.is_main:
+            if self.share(None) == "stopped":
+                raise StopRequestedError
+            return work()
+        try:
+            found = work()
+        except StopRequestedError:
+            self.share("stopped")
+            raise
+        self.share("done")
+        return found
 
     def wait(self) -> None:
         """Return when all ranks have come to this point."""
