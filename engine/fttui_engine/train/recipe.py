@@ -83,8 +83,8 @@ def train(
     output_dir = Path(config.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     try:
-        config = _meet(config, wanted_strategy, worker).settle(config)
-        prepared = _prepare(config, stage, worker)
+        config = meet(config, wanted_strategy, worker).settle(config)
+        prepared = prepare(config, stage, worker)
     except StopRequestedError:
         return _stopped_before_training(config, resume)
 
@@ -96,7 +96,7 @@ def train(
         expected_bytes=_checkpoint_bytes(prepared.model, config),
         ranks=ranks,
     )
-    trainer = _trainer(config, stage, prepared, resume=resume, checkpoints=checkpoints, **worker._asdict())
+    trainer = build_trainer(config, stage, prepared, resume=resume, checkpoints=checkpoints, **worker._asdict())
     if ranks.is_main:
         # It imports transformers.
         from fttui_engine.train.loop.trackers import add_trackers
@@ -132,7 +132,7 @@ def train(
     return Outcome("finished", step, max_steps, message, checkpoint=newest)
 
 
-def _meet(config: TrainingConfig, wanted_strategy: str, worker: Worker) -> Strategy:
+def meet(config: TrainingConfig, wanted_strategy: str, worker: Worker) -> Strategy:
     """Import what is needed, meet the other ranks, and agree how to share the work."""
     ranks = worker.ranks
     # 4 s of CPU, more than anything else before the first step.
@@ -150,7 +150,7 @@ def _meet(config: TrainingConfig, wanted_strategy: str, worker: Worker) -> Strat
     return strategy
 
 
-def _prepare(config: TrainingConfig, stage: Stage, worker: Worker) -> Prepared:
+def prepare(config: TrainingConfig, stage: Stage, worker: Worker) -> Prepared:
     """Load tokenizer, data and model, in the order in which a mistake is found soonest."""
     # It imports torch.
     from fttui_engine.train.loop.loss import choose_loss
@@ -192,7 +192,7 @@ def _load_data(config: TrainingConfig, stage: Stage, tokenizer: Any, worker: Wor
     return ranks.main_first(load)
 
 
-def _trainer(
+def build_trainer(
     config: TrainingConfig,
     stage: Stage,
     prepared: Prepared,

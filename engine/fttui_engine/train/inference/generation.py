@@ -51,7 +51,9 @@ def _end_of_turn(tokenizer: Any) -> int | None:
     turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": _LAST_WORD}]
     text = str(tokenizer.apply_chat_template(turns, tokenize=False))
     after = tokenizer(text.rpartition(_LAST_WORD)[2], add_special_tokens=False)["input_ids"]
-    special = set(tokenizer.all_special_ids)
+    # all_special_ids has only those with a role, such as the end of a text.
+    added = tokenizer.added_tokens_decoder.items()
+    special = {*tokenizer.all_special_ids, *(token for token, entry in added if entry.special)}
     return next((token for token in after if token in special), None)
 
 
