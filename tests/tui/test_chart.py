@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from fttui.charts.braille import Canvas, nice_axes, plot, shown_span
 from fttui.lines import text_of
-from fttui.widgets.braille import Canvas, nice_axes, plot, shown_span
 from fttui.widgets.loss_chart import LossCurve, chart_lines
 
 

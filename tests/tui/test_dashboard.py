@@ -2,10 +2,11 @@
 
 import re
 import time
+from typing import get_args
 
 import pytest
 
-from fttui.keys import KEYS, keys_of
+from fttui.keys import KEYS, Scope, keys_of
 from fttui_engine.hardware.gpus import read_gpus
 from fttui_engine.runs.states import State
 from run_maker import OUT_OF_MEMORY, SIZES, add_steps
@@ -136,7 +137,7 @@ async def test_help_lists_every_key_of_the_screen(open_cockpit):
 
 def test_every_key_has_an_id_of_its_own_and_no_letter_two_meanings_on_a_screen():
     assert len({key.id for key in KEYS}) == len(KEYS)
-    for scope in ("dashboard", "run", "log"):
+    for scope in get_args(Scope):
         pressed = [each for key in keys_of(scope) for each in key.keys.split(",")]
         assert len(pressed) == len(set(pressed))
 

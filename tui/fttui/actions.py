@@ -14,6 +14,7 @@ from fttui_engine.runs.run import Run, find_run
 from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary
 
+NEED_NO_RUN = frozenset({"new", "help", "quit", "back"})
 LAST_WORD_SECONDS = 2.0
 """How long leaving the program waits for what was asked for last."""
 
@@ -28,7 +29,7 @@ class Done:
 
 def why_not(key: str, run: RunSummary | None) -> str:
     """Return why an action is not possible for a run now, empty where it is."""
-    if key in ("new", "help", "quit", "back"):
+    if key in NEED_NO_RUN:
         return ""
     if run is None:
         return "No run is selected. n starts one."
@@ -36,7 +37,7 @@ def why_not(key: str, run: RunSummary | None) -> str:
         return "It is just being started."
     if key in ("stop", "kill"):
         return _why_not_stop(key, run)
-    if key == "resume" and run.state.is_live:
+    if key in ("resume", "checkpoint-resume") and run.state.is_live:
         return f"{run.id} is {run.state}. A run can be resumed after it has ended."
     if key == "delete" and run.state.is_live:
         return f"{run.id} is {run.state}. Stop it first (s), then delete it."
@@ -65,12 +66,12 @@ class Actions:
 
         self.do(run_id, lambda run: Done(f"{run.id}: {verbs.stop(run, now=now).message}"))
 
-    def resume(self, run_id: str) -> None:
-        """Go on from the newest whole checkpoint."""
+    def resume(self, run_id: str, from_step: int | None = None) -> None:
+        """Go on from the newest whole checkpoint, or from that of a step."""
         from fttui_engine.launch import verbs
 
         def resume(run: Run) -> Done:
-            verbs.resume(run)
+            verbs.resume(run, from_step)
             return Done(f"{run.id} goes on.")
 
         self.do(run_id, resume)
@@ -85,6 +86,16 @@ class Actions:
 
         self.do(run_id, delete)
 
+    def delete_checkpoint(self, run_id: str, step: int) -> None:
+        """Delete one checkpoint."""
+        from fttui_engine.launch import verbs
+
+        def delete(run: Run) -> Done:
+            verbs.remove_checkpoint(run, step)
+            return Done(f"The checkpoint of step {step} is deleted.")
+
+        self.do(run_id, delete)
+
     def start(self, key: str, begin: Callable[[], Run]) -> None:
         """Start a run."""
 
@@ -93,6 +104,10 @@ class Actions:
             return Done(f"{run.id} is started.", run_id=run.id)
 
         self._in_thread(key, start)
+
+    def tell(self, work: Callable[[], str]) -> None:
+        """Do something small that has nothing to do with a run, and say what came of it."""
+        self._in_thread("", lambda: Done(work()))
 
     def do(self, run_id: str, act: Callable[[Run], Done]) -> None:
         """Do something to a run that is named by its id."""

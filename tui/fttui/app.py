@@ -10,19 +10,22 @@ from pathlib import Path
 from fttui.terminal import TERMINAL_GONE, guard_terminal, prepare_environment
 
 
-def run_app(home: Path | None = None, *, select: str | None = None) -> int:
-    """Show the cockpit until it is left and return the exit code; ``select`` is the id of the run to begin with."""
+def run_app(home: Path | None = None, *, select: str | None = None, opens_run: bool = False) -> int:
+    """Show the cockpit until it is left and return the exit code.
+
+    ``select`` is the id of the run to begin with; ``opens_run`` shows it in full at once.
+    """
     if home is not None:
         os.environ["FTTUI_HOME"] = str(home)
     prepare_environment()
-    return asyncio.run(_run(home, select))
+    return asyncio.run(_run(home, select, opens_run=opens_run))
 
 
-async def _run(home: Path | None, select: str | None) -> int:
+async def _run(home: Path | None, select: str | None, *, opens_run: bool) -> int:
     from fttui.cockpit import Cockpit
     from fttui.messages import ThreadCrashed
 
-    cockpit = Cockpit(home, select=select)
+    cockpit = Cockpit(home, select=select, opens_run=opens_run)
     loop = asyncio.get_running_loop()
 
     def report_crash(crash: threading.ExceptHookArgs) -> None:

@@ -1,5 +1,6 @@
 """The application: keeps the newest snapshot and the selection, and hands both to the screen in front."""
 
+import asyncio
 import contextlib
 import time
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from textual import events
 from textual.app import App
 
+from fttui import clipboard
 from fttui.actions import Actions
+from fttui.charts.picture import ChartRequest
 from fttui.collector import Collector
 from fttui.key_order import KeyOrder
 from fttui.messages import ActionEnded, SnapshotTaken, ThreadCrashed, TroubleMet
@@ -44,11 +47,18 @@ class Cockpit(App[None]):
         (180, "-wide"),
     ]
 
-    def __init__(self, home: Path | None = None, *, select: str | None = None) -> None:
+    def __init__(
+        self, home: Path | None = None, *, select: str | None = None, opens_run: bool = False
+    ) -> None:
         super().__init__()
         self.home = home or state_home()
         self.snapshot: Snapshot | None = None
         self.selected = select
+        self._opens_run = opens_run
+        self.marked: tuple[str, ...] = ()
+        """The runs that charts and configurations are compared with."""
+        self.chart = ChartRequest()
+        """How charts were looked at last."""
         self._taken = Snapshot(0.0)
         self._key_order = KeyOrder(self, super().on_event)
         self._pending = PendingActions()
@@ -61,6 +71,10 @@ class Cockpit(App[None]):
     def on_mount(self) -> None:
         """Show the dashboard and begin to read."""
         self.push_screen(Dashboard())
+        if self._opens_run:
+            from fttui.screens.run_detail import RunView
+
+            self.push_screen(RunView())
         self.run_worker(self._key_order.run(), name="keys")
         self._collector.watch(self.selected)
         self._collector.start(lambda text: self.post_from_thread(TroubleMet(text)))
@@ -124,10 +138,31 @@ class Cockpit(App[None]):
             self._collector.watch(run_id)
             self._show()
 
+    def mark(self, run_id: str) -> None:
+        """Mark a run for comparison, or take its mark away."""
+        without = tuple(each for each in self.marked if each != run_id)
+        self.marked = (*self.marked, run_id) if len(without) == len(self.marked) else without
+        self._show()
+
     def tell(self, text: str, severity: Severity = "information") -> None:
         """Show a sentence for some seconds."""
         timeout = ERROR_TOAST_SECONDS if severity == "error" else TOAST_SECONDS
         self.notify(one_line(text), severity=severity, timeout=timeout, markup=False)
+
+    def copy(self, text: str) -> None:
+        """Copy a text to the clipboard of the terminal."""
+        loop = asyncio.get_running_loop()
+
+        def write(sequence: str) -> None:
+            if self._driver:
+                loop.call_soon_threadsafe(self._driver.write, sequence)
+
+        # tmux may take its time.
+        self._actions.tell(lambda: clipboard.copy(text, write))
+
+    def save(self, lines: list[str], name: str) -> None:
+        """Write lines to a file in the present folder."""
+        self._actions.tell(lambda: f"Written to {clipboard.save(lines, name, Path.cwd())}")
 
     # What is done
 
@@ -146,15 +181,19 @@ class Cockpit(App[None]):
         self._actions.stop(run_id, now=now)
         self._show_expected()
 
-    def resume(self, run_id: str) -> None:
+    def resume(self, run_id: str, from_step: int | None = None) -> None:
         """Resume a run."""
         self._pending.expect(run_id, State.STARTING, time.time())
-        self._actions.resume(run_id)
+        self._actions.resume(run_id, from_step)
         self._show_expected()
 
     def delete(self, run_id: str) -> None:
         """Delete a run."""
         self._actions.delete(run_id)
+
+    def delete_checkpoint(self, run_id: str, step: int) -> None:
+        """Delete one checkpoint of a run."""
+        self._actions.delete_checkpoint(run_id, step)
 
     def on_action_ended(self, event: ActionEnded) -> None:
         """Say how an action ended."""

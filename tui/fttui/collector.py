@@ -27,7 +27,8 @@ BUSY_POLL_SECONDS = 0.05
 """While an action is under way its effect is looked for this often: a key must show within 200 ms."""
 ADOPTION_SECONDS = 10.0
 ENDED_RUN_REREAD_SECONDS = 30.0
-LOG_LINES = 5_000
+LOG_LINES = 200
+"""More than any screen is high; the log view reads the file itself."""
 
 
 class RunFollower:

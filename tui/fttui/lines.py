@@ -6,11 +6,23 @@ cell and only the difference sent. Styles are named by role; `palette` says what
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-Role = Literal["plain", "dim", "strong", "good", "warn", "bad", "accent", "note", "rule"]
+Role = Literal[
+    "plain", "dim", "strong", "good", "warn", "bad", "accent", "note", "rule", "found",
+    "black", "red", "green", "yellow", "blue", "magenta", "cyan", "white",
+    "bright black", "bright red", "bright green", "bright yellow",
+    "bright blue", "bright magenta", "bright cyan", "bright white",
+]  # fmt: skip
+
+ANSI_ROLES: Final[tuple[Role, ...]] = (
+    "black", "red", "green", "yellow", "blue", "magenta", "cyan", "white",
+    "bright black", "bright red", "bright green", "bright yellow",
+    "bright blue", "bright magenta", "bright cyan", "bright white",
+)  # fmt: skip
+"""The colours that a program may ask for by number; they look as the terminal's owner has set them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.style import Style
 
-from fttui.lines import Role, Span
+from fttui.lines import ANSI_ROLES, Role, Span
 
 SKY_BLUE: Final = "#56b4e9"
 GREEN: Final = "#1fb88a"
@@ -29,6 +29,10 @@ STYLES: Final[dict[Role, Style]] = {
     "accent": Style(color=SKY_BLUE),
     "note": Style(color=PURPLE),
     "rule": Style(color=DARK_GREY),
+    "found": Style(color="black", bgcolor=ORANGE),
+    **{role: Style(color=role.replace(" ", "_")) for role in ANSI_ROLES},
+    # Black would not be seen on the dark ground of the screens.
+    "black": Style(color=GREY),
 }
 
 MARKED: Final = Style(bgcolor=SELECTION, bold=True)

@@ -1,7 +1,16 @@
 """The verbs that both faces of fttui call; starting from ``launch``, the rest from ``supervise``."""
 
 from fttui_engine.launch.start import default_name, start, start_command
-from fttui_engine.supervise.control import adopt, look_after, reconcile, remove, restart, resume, stop
+from fttui_engine.supervise.control import (
+    adopt,
+    look_after,
+    reconcile,
+    remove,
+    remove_checkpoint,
+    restart,
+    resume,
+    stop,
+)
 
 __all__ = [
     "adopt",
@@ -9,6 +18,7 @@ __all__ = [
     "look_after",
     "reconcile",
     "remove",
+    "remove_checkpoint",
     "restart",
     "resume",
     "start",

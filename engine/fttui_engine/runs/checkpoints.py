@@ -158,6 +158,15 @@ def set_aside(folder: Path) -> Path:
     return target
 
 
+def delete(folder: Path) -> None:
+    """Delete a checkpoint; it counts no more from the first moment on, even if the deletion is cut short."""
+    import shutil
+
+    doomed = folder.with_name(f".deleted-{folder.name}-{os.urandom(4).hex()}")
+    os.rename(folder, doomed)
+    shutil.rmtree(doomed)
+
+
 def retire(output_dir: Path, label: str, above_step: int = -1) -> list[int]:
     """Move the checkpoints above a step into the folder ``before-<label>``, because training goes back behind them.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fttui_engine.errors import FttuiError, WrongRequestError
 from fttui_engine.runs.attempt import NEWEST, SCRATCH, Request
-from fttui_engine.runs.checkpoints import list_checkpoints
+from fttui_engine.runs.checkpoints import delete, list_checkpoints
 from fttui_engine.runs.commands import (
     KILL,
     STOP,
@@ -80,9 +80,7 @@ def _await_answer(run: Run, command: Command) -> Answer:
     return answer
 
 
-def resume(
-    run: Run, from_step: int | None = None, changed: Plan | None = None, change: str = ""
-) -> Run:
+def resume(run: Run, from_step: int | None = None, changed: Plan | None = None, change: str = "") -> Run:
     """Go on with an ended run from its newest whole checkpoint, or from the one of ``from_step``.
 
     A ``changed`` plan replaces the run's own; ``change`` says how it differs.
@@ -116,6 +114,25 @@ def remove(run: Run) -> None:
         _refuse_live(run, "stop it first")
         release_output(run)
         delete_run_folder(run)
+
+
+def remove_checkpoint(run: Run, step: int) -> None:
+    """Delete the checkpoint of a step, unless a live run needs it to be resumed from."""
+    checkpoints = list_checkpoints(run.output_dir)
+    checkpoint = next((each for each in checkpoints if each.step == step), None)
+    if checkpoint is None:
+        raise WrongRequestError(f"{run.id} has no checkpoint of step {step} any more")
+    with charge_lock(run):
+        state = read_state(run).state
+        newest = max((each.step for each in checkpoints if each.complete), default=None)
+        if state is State.STARTING or (state.is_live and step == newest):
+            raise WrongRequestError(
+                f"{run.id} is {state} and may need its checkpoint of step {step}",
+                "stop it first, or keep this one",
+            )
+        delete(checkpoint.path)
+        if not state.is_live:  # a live run's events are its supervisor's to write
+            Journal(run).note("checkpoint_deleted", f"The checkpoint of step {step} was deleted.", step=step)
 
 
 def reconcile(home: Path) -> list[str]:
@@ -181,9 +198,7 @@ def _restarted_before_it_began(run: Run) -> str:
     return "container" if keeper.pid_namespace != pid_namespace() else ""
 
 
-def _next_attempt(
-    run: Run, request: Request, event: str, message: str, changed: Plan | None = None
-) -> Run:
+def _next_attempt(run: Run, request: Request, event: str, message: str, changed: Plan | None = None) -> Run:
     adopt(run)
     with charge_lock(run):
         _refuse_live(run, "nothing was changed")

@@ -2,11 +2,19 @@
 
 import os
 import sys
+from argparse import Namespace
 
 from fttui_engine.errors import ExitCode
 
 
-def open_screens(select: str | None = None) -> int:
+def run(arguments: Namespace) -> int:
+    """Open the screens at one run."""
+    from fttui_engine.runs.run import find_run
+
+    return open_screens(find_run(arguments.run).id, opens_run=True)
+
+
+def open_screens(select: str | None = None, *, opens_run: bool = False) -> int:
     """Open the screens; without a fit terminal list the runs instead and say why."""
     if problem := _problem():
         from fttui.cli.show import print_table
@@ -16,7 +24,7 @@ def open_screens(select: str | None = None) -> int:
         return ExitCode.WRONG_REQUEST
     from fttui.app import run_app
 
-    return run_app(select=select)
+    return run_app(select=select, opens_run=opens_run)
 
 
 def can_open() -> bool:

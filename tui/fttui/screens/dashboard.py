@@ -91,7 +91,8 @@ class Dashboard(RunScreen):
         detail = snapshot.detail if run and snapshot.detail and snapshot.detail.run_id == run.id else None
         self._header.show(snapshot)
         self._gpus.show(snapshot)
-        self._runs.show(snapshot, self.cockpit.selected)
+        self._runs.select(self.cockpit.selected, self.cockpit.marked)
+        self._runs.show(snapshot)
         self._facts.show(run, detail, snapshot.taken_at)
         self._keys.show(self.idle_keys())
         if detail or run is None or run.run_dir == NOWHERE:
@@ -130,6 +131,12 @@ class Dashboard(RunScreen):
         ids = [run.id for run in snapshot.runs]
         at = ids.index(self.cockpit.selected) if self.cockpit.selected in ids else 0
         self.cockpit.select(ids[min(max(0, at + rows), len(ids) - 1)])
+
+    def action_mark(self) -> None:
+        """Mark the selected run for comparison, or take the mark away."""
+        if run := self._allowed("mark"):
+            self.cockpit.mark(run.id)
+            self.action_move(1)
 
     def action_open_run(self) -> None:
         """Show the selected run in full."""

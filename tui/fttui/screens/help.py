@@ -7,10 +7,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from fttui.keys import Scope, keys_of
+from fttui.keys import Scope, keys_of, names_of
 from fttui.lines import Line, Span, fit, line, wrap
 from fttui.widgets.run_table import GLYPHS
-from fttui.widgets.text_list import TextList
+from fttui.widgets.scroll_list import ScrollList
 
 KEY_WIDTH = 16
 EXPLANATION = (
@@ -23,22 +23,31 @@ class Help(ModalScreen[None]):
     """Lists the keys of the screen below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,enter,f1", "leave", "close", id="help-close")
+        Binding("escape,q,question_mark,enter,f1", "leave", "close", id="help-close"),
+        Binding("j,down", "scroll(1)", "down", id="help-down"),
+        Binding("k,up", "scroll(-1)", "up", id="help-up"),
+        Binding("space,pagedown", "scroll(10)", "page", id="help-page-down"),
+        Binding("b,pageup", "scroll(-10)", "back", id="help-page-up"),
     ]
 
     def __init__(self, scope: Scope) -> None:
         super().__init__()
         self._lines = help_lines(scope)
+        self._list = ScrollList(id="help")
 
     def compose(self) -> ComposeResult:
         """Lay out the list."""
         with Vertical(classes="dialog reference") as box:
             box.styles.height = len(self._lines) + 3
-            yield TextList("Keys", id="help")
+            yield self._list
 
     def on_mount(self) -> None:
         """Fill the list."""
-        self.query_one(TextList).show(self._lines, "esc closes")
+        self._list.show("Keys", lambda _width: self._lines, remark="j and k scroll, esc closes")
+
+    def action_scroll(self, rows: int) -> None:
+        """Scroll."""
+        self._list.move(rows)
 
     def action_leave(self) -> None:
         """Go back."""
@@ -48,10 +57,7 @@ class Help(ModalScreen[None]):
 def help_lines(scope: Scope) -> list[Line]:
     """Return the keys of a screen with what they do, and what the states look like."""
     keys = [
-        line(
-            Span(f" {fit(' '.join(key.keys.replace('question_mark', '?').split(',')), KEY_WIDTH)}", "accent"),
-            key.help,
-        )
+        line(Span(f" {fit(' '.join(names_of(key)), KEY_WIDTH)}", "accent"), key.help)
         for key in keys_of(scope)
     ]
     states = [span for state, (glyph, role) in GLYPHS.items() for span in (Span(f" {glyph} {state}", role),)]

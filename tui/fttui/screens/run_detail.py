@@ -1,64 +1,29 @@
 """One run in full: its curve, facts, events, checkpoints and log."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from fttui import figures
 from fttui.keys import bindings
-from fttui.lines import Line, Span, fit_right, line, spread
-from fttui.screens.run_screen import RunScreen
+from fttui.lines import Line, Span, fit_right, line
+from fttui.screens.run_page import RunPage
 from fttui.snapshot import RunDetail, Snapshot
 from fttui.terminal import lacks_braille
 from fttui.widgets.event_list import EventList
 from fttui.widgets.facts import Facts
 from fttui.widgets.key_line import KeyLine
-from fttui.widgets.line_panel import LinePanel
 from fttui.widgets.log_tail import LogTail
 from fttui.widgets.loss_chart import LossChart, LossCurve
-from fttui.widgets.run_table import GLYPHS
 from fttui.widgets.text_list import TextList
 from fttui_engine.runs.summary import RunSummary
 
 FEW_WORDS = 60
 
 
-class RunTitle(LinePanel):
-    """The top line of a run's screen."""
-
-    def __init__(self) -> None:
-        super().__init__(id="run-title")
-        self._run: RunSummary | None = None
-
-    def show(self, run: RunSummary) -> None:
-        """Show a run."""
-        self._run = run
-        self.redraw()
-
-    def draw(self, width: int, _height: int) -> Sequence[Line]:
-        """Return the one line."""
-        return [title_line(self._run, width)] if self._run else []
-
-
-def title_line(run: RunSummary, width: int) -> Line:
-    """Return id, state and progress at the left, where it runs at the right."""
-    glyph, role = GLYPHS[run.state]
-    left = line(Span(f" {run.id}", "strong"), "  ", Span(f"{glyph} {run.state}", role), f"  {_progress(run)}")
-    return spread(left, line(Span(f"{run.host} ", "dim")), width)
-
-
-def _progress(run: RunSummary) -> str:
-    parts = [figures.steps(run.step, run.max_steps), figures.percent(run.step, run.max_steps)]
-    if run.state.is_live and run.eta_seconds is not None:
-        parts.append(f"ETA {figures.duration(run.eta_seconds)}")
-    return "  ".join(part for part in parts if part != figures.MISSING)
-
-
-class RunView(RunScreen):
+class RunView(RunPage):
     """Shows the selected run."""
 
     SCOPE = "run"
@@ -66,7 +31,6 @@ class RunView(RunScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._title = RunTitle()
         self._chart = LossChart(id="chart", ascii_only=lacks_braille())
         self._facts = Facts(id="facts")
         self._events = EventList(id="events")
@@ -86,14 +50,8 @@ class RunView(RunScreen):
         yield self._log
         yield self._keys
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Show the run, or go back when it is gone."""
-        run = self.run_shown
-        if run is None:
-            self.app.pop_screen()
-            return
-        detail = snapshot.detail if snapshot.detail and snapshot.detail.run_id == run.id else None
-        self._title.show(run)
+    def show_run(self, run: RunSummary, detail: RunDetail | None, snapshot: Snapshot) -> None:
+        """Show the run in every panel."""
         self._chart.show(curve_of(run, detail))
         self._facts.set_class(speaks(run), "-spoken")
         self._facts.show(run, detail, snapshot.taken_at)
@@ -101,11 +59,6 @@ class RunView(RunScreen):
         self._checkpoints.show(checkpoint_lines(run, snapshot.taken_at))
         self._log.show(detail, f"attempt {max(1, run.attempt)}")
         self._keys.show(self.idle_keys())
-
-    def on_resize(self, _event: events.Resize) -> None:
-        """Fill the panels at their new sizes."""
-        if self.cockpit.snapshot and self.is_current:
-            self.call_after_refresh(self.show, self.cockpit.snapshot)
 
 
 def curve_of(run: RunSummary | None, detail: RunDetail | None) -> LossCurve:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from fttui import figures
 from fttui.lines import Line, Role, Span, fit, fit_line, line, rule, wrap
-from fttui.snapshot import Hardware, Snapshot
-from fttui.widgets.line_panel import LinePanel
+from fttui.snapshot import Hardware
+from fttui.widgets.snapshot_panel import SnapshotPanel
 from fttui_engine.hardware.gpus import Gpu
 from fttui_engine.hardware.host import Host
 from fttui_engine.runs.logs import one_line
@@ -17,17 +17,8 @@ WIDE_CELL, MIDDLE_CELL = 70, 36
 MAX_COLUMNS = 4
 
 
-class GpuPanel(LinePanel):
+class GpuPanel(SnapshotPanel):
     """Shows the hardware of a snapshot."""
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._snapshot: Snapshot | None = None
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Show the hardware of a snapshot."""
-        self._snapshot = snapshot
-        self.redraw()
 
     def draw(self, width: int, height: int) -> Sequence[Line]:
         """Return heading and hardware."""

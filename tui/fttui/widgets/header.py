@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fttui import figures
 from fttui.lines import Line, Role, Span, line, spread, width_of
 from fttui.snapshot import Snapshot
-from fttui.widgets.line_panel import LinePanel
+from fttui.widgets.snapshot_panel import SnapshotPanel
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.states import State
 
@@ -23,17 +23,8 @@ SHOWN_STATES: tuple[tuple[State, Role], ...] = (
 )
 
 
-class HeaderLine(LinePanel):
+class HeaderLine(SnapshotPanel):
     """Shows the header of a snapshot."""
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._snapshot: Snapshot | None = None
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Show the header of a snapshot."""
-        self._snapshot = snapshot
-        self.redraw()
 
     def draw(self, width: int, _height: int) -> Sequence[Line]:
         """Return the one line."""

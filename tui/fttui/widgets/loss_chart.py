@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fttui import figures
+from fttui.charts.braille import Axes, Canvas, broken_columns, nice_axes, nice_tick, plot
 from fttui.history import Point
 from fttui.lines import Line, Span, fit, fit_line, fit_right, line, rule, wrap
-from fttui.widgets.braille import Axes, Canvas, broken_columns, nice_axes, nice_tick, plot
 from fttui.widgets.line_panel import LinePanel
 
 LABEL_WIDTH = 7

@@ -1,12 +1,11 @@
 """The table of runs: one line each, the state as glyph, word and colour."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from fttui import figures
 from fttui.lines import Line, Role, Span, fit, fit_right, line, rule
-from fttui.snapshot import Snapshot
-from fttui.widgets.line_panel import LinePanel
+from fttui.widgets.snapshot_panel import SnapshotPanel
 from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary
 
@@ -48,19 +47,18 @@ COLUMNS = (
 )
 
 
-class RunTable(LinePanel):
+class RunTable(SnapshotPanel):
     """Lists the runs of a snapshot and marks the selected one."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._snapshot: Snapshot | None = None
         self._selected: str | None = None
+        self._marked: Collection[str] = ()
         self._first = 0
 
-    def show(self, snapshot: Snapshot | None, selected: str | None) -> None:
-        """Show the runs of a snapshot."""
-        self._snapshot, self._selected = snapshot, selected
-        self.redraw()
+    def select(self, selected: str | None, marked: Collection[str]) -> None:
+        """Say which run the next snapshot shows as selected, and which as marked."""
+        self._selected, self._marked = selected, marked
 
     def draw(self, width: int, height: int) -> Sequence[Line]:
         """Return heading, column titles and as many runs as fit around the selected one."""
@@ -72,12 +70,25 @@ class RunTable(LinePanel):
         self._first = min(max(self._first, chosen - rows + 1), chosen, max(0, len(runs) - rows))
         shown = runs[self._first : self._first + rows]
         return table_lines(
-            shown, self._selected, width, self._snapshot.taken_at, first=self._first, total=len(runs)
+            shown,
+            self._selected,
+            width,
+            self._snapshot.taken_at,
+            first=self._first,
+            total=len(runs),
+            marked=self._marked,
         )
 
 
 def table_lines(
-    shown: Sequence[RunSummary], selected: str | None, width: int, now: float, *, first: int, total: int
+    shown: Sequence[RunSummary],
+    selected: str | None,
+    width: int,
+    now: float,
+    *,
+    first: int,
+    total: int,
+    marked: Collection[str] = (),
 ) -> list[Line]:
     """Return the table with the runs shown, of which the first is number ``first`` of ``total``."""
     if not total:
@@ -96,23 +107,42 @@ def table_lines(
     return [
         rule("Runs", width, f"{first + 1}-{first + len(shown)} of {total}"),
         line(Span(heading, "dim")),
-        *(_row(run, columns, run_width, note_width, now, marked=run.id == selected) for run in shown),
+        *(
+            _row(
+                run,
+                columns,
+                run_width,
+                note_width,
+                now,
+                cursor=run.id == selected,
+                marked=run.id in marked,
+            )
+            for run in shown
+        ),
     ]
 
 
 def _row(
-    run: RunSummary, columns: Sequence[Column], run_width: int, note_width: int, now: float, *, marked: bool
+    run: RunSummary,
+    columns: Sequence[Column],
+    run_width: int,
+    note_width: int,
+    now: float,
+    *,
+    cursor: bool,
+    marked: bool,
 ) -> Line:
     glyph, role = GLYPHS[run.state]
     cells = "".join(f" {fit_right(column.text(run, now), column.width)}" for column in columns)
     spans = [
-        Span("▌" if marked else " ", "accent", marked),
-        Span(fit(f" {glyph} {run.state}", STATE_WIDTH + 1), role, marked),
-        Span(fit(run.id, run_width), "plain", marked),
-        Span(cells, "plain" if run.state.is_live or marked else "dim", marked),
+        Span("▌" if cursor else " ", "accent", cursor),
+        Span("*" if marked else " ", "warn", cursor),
+        Span(fit(f"{glyph} {run.state}", STATE_WIDTH), role, cursor),
+        Span(fit(run.id, run_width), "plain", cursor),
+        Span(cells, "plain" if run.state.is_live or cursor else "dim", cursor),
     ]
     if note_width > 8:
-        spans.append(Span("  " + fit(note(run, now), note_width), "plain" if marked else "dim", marked))
+        spans.append(Span("  " + fit(note(run, now), note_width), "plain" if cursor else "dim", cursor))
     return tuple(spans)
 
 

@@ -88,6 +88,19 @@ class Canvas:
         for row in range(min(top, bottom), max(top, bottom) + 1):
             self._cells[row // 4][column // 2] |= DOT_BITS[column % 2][row % 4]
 
+    def has_dots(self, row: int, column: int) -> bool:
+        """Whether anything was drawn in a cell."""
+        return bool(self._cells[row][column])
+
+    def glyph(
+        self, row: int, column: int, others: "Sequence[Canvas]" = (), *, ascii_only: bool = False
+    ) -> str:
+        """Return a cell as text, together with what other canvases have there."""
+        bits = self._cells[row][column]
+        for other in others:
+            bits |= other._cells[row][column]
+        return _ascii_glyph(bits) if ascii_only else _braille_glyph(bits)
+
     def rows(self, *, ascii_only: bool = False) -> list[str]:
         """Return the rows as text, in braille or, for fonts without it, in ASCII."""
         glyph = _ascii_glyph if ascii_only else _braille_glyph
@@ -131,7 +144,11 @@ def buckets(points: Iterable[Point], canvas: Canvas, axes: Axes) -> list[Bucket]
 
 def plot(canvas: Canvas, points: Sequence[Point], axes: Axes) -> None:
     """Draw points as one connected line."""
-    reduced = buckets(points, canvas, axes)
+    draw(canvas, buckets(points, canvas, axes))
+
+
+def draw(canvas: Canvas, reduced: Sequence[Bucket]) -> None:
+    """Draw buckets as one connected line."""
     for bucket in reduced:
         canvas.stroke(bucket.column, bucket.top, bucket.bottom)
     for before, after in pairwise(reduced):

@@ -1,0 +1,1 @@
+"""Charts of any metric: columns of numbers, smoothed, reduced to what a terminal can show."""

@@ -1,0 +1,234 @@
+"""A chart of any metric, of one run or of several, with a cursor to read values from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fttui import figures
+from fttui.charts import braille
+from fttui.charts.axes import (
+    LABEL_WIDTH,
+    ValueAxis,
+    place_labels,
+    place_text,
+    value_axis,
+    value_labels,
+)
+from fttui.charts.braille import Canvas
+from fttui.charts.picture import Bucket, ChartPicture, Curve
+from fttui.lines import Line, Role, Span, fit_line, line, rule, spread, wrap
+from fttui.widgets.line_panel import LinePanel
+
+ROLES: Final[tuple[Role, ...]] = ("accent", "warn", "good", "note", "bad", "strong")
+"""The hues of the curves in their order; each also has a letter."""
+LETTERS = "abcdef"
+LEAST_COLUMNS, LEAST_ROWS = 12, 1
+
+
+class MetricChart(LinePanel):
+    """Draws a picture."""
+
+    def __init__(
+        self,
+        *,
+        id: str | None = None,
+        classes: str | None = None,
+        ascii_only: bool = False,
+        is_small: bool = False,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._ascii_only, self._is_small = ascii_only, is_small
+        self._picture = ChartPicture()
+        self._absent = ""
+        self._cursor: int | None = None
+
+    @property
+    def dots(self) -> int:
+        """How many columns of dots there is room for."""
+        return max(LEAST_COLUMNS, self.content_size.width - LABEL_WIDTH - 2) * 2
+
+    @property
+    def picture(self) -> ChartPicture:
+        """What is shown."""
+        return self._picture
+
+    def show(self, picture: ChartPicture, absent: str, cursor: int | None = None) -> None:
+        """Show a picture, with a cursor in one of its columns of text."""
+        if (picture, absent, cursor) != (self._picture, self._absent, self._cursor):
+            self._picture, self._absent, self._cursor = picture, absent, cursor
+            self.redraw()
+
+    def draw(self, width: int, height: int) -> Sequence[Line]:
+        """Return heading, legend, plot and labels."""
+        heading = rule(title(self._picture), width, "" if self._is_small else remark(self._picture))
+        legend = [] if self._is_small else [legend_line(self._picture, self._cursor, width)]
+        rows, columns = height - 2 - len(legend), width - LABEL_WIDTH - 2
+        if rows < LEAST_ROWS or columns < LEAST_COLUMNS:
+            return [heading, *legend]
+        if not self._picture.has_points:
+            return [heading, *wrap(f" {self._absent}", width - 2, "dim")]
+        plot = plot_lines(self._picture, columns, rows, self._cursor, ascii_only=self._ascii_only)
+        labels = Span(" " * (LABEL_WIDTH + 1) + place_labels(self._picture, columns), "dim")
+        return [heading, *legend, *plot, fit_line((labels,), width)]
+
+
+def title(picture: ChartPicture) -> str:
+    """Return what the chart is about."""
+    asked = picture.request
+    return asked.metric if len(asked.runs) != 1 else f"{asked.metric}  {asked.runs[0]}"
+
+
+def remark(picture: ChartPicture) -> str:
+    """Return how the chart is drawn."""
+    asked = picture.request
+    parts = [f"x {asked.x_axis}", "log" if asked.is_log else "", _smoothing(picture)]
+    parts.append("o eval" if any(curve.marks for curve in picture.curves) else "")
+    parts.append(f"{picture.left_out} not above 0 left out" if picture.left_out else "")
+    parts.append("zoomed" if asked.window else "")
+    return "  ".join(part for part in parts if part)
+
+
+def _smoothing(picture: ChartPicture) -> str:
+    return f"smooth {picture.request.smoothing:g}" if picture.is_smoothed else ""
+
+
+def legend_line(picture: ChartPicture, cursor: int | None, width: int) -> Line:
+    """Return the values under the cursor, or else the last ones."""
+    spans: list[Span] = []
+    if cursor is not None:
+        spans.append(
+            Span(f" at {place_text(_place_of(picture, cursor, width), picture.request.x_axis)} ", "strong")
+        )
+    several = len(picture.curves) > 1
+    for index, curve in enumerate(picture.curves):
+        role = ROLES[index % len(ROLES)]
+        if several:
+            spans.append(Span(f" {LETTERS[index % len(LETTERS)]} {curve.run_id} ", role))
+        if cursor is None:
+            at = "" if curve.last_x is None else f" at {place_text(curve.last_x, picture.request.x_axis)}"
+            spans.append(Span(f" {figures.loss(curve.last)}{at}", "plain"))
+            if not several:
+                spans.append(Span(f"   lowest {figures.loss(curve.best)}", "dim"))
+        else:
+            spans += _reading(picture, curve, cursor)
+        spans.append(Span(" "))
+    return spread(tuple(spans), (), width)
+
+
+def _place_of(picture: ChartPicture, cursor: int, width: int) -> float:
+    columns = max(2, width - LABEL_WIDTH - 2)
+    return picture.low + (picture.high - picture.low) * min(1.0, cursor / (columns - 1))
+
+
+def _reading(picture: ChartPicture, curve: Curve, cursor: int) -> list[Span]:
+    """Return what a curve shows in a column of text, or in the nearest one to the left of it."""
+    raw, smooth = _bucket_at(curve.raw, cursor), _bucket_at(curve.smooth, cursor)
+    if raw is None or smooth is None:
+        return [Span(" -", "dim")]
+    at = place_text(raw.x, picture.request.x_axis)
+    spans = [Span(f" {figures.loss(smooth.last)} at {at}")]
+    if picture.is_smoothed and len(picture.curves) == 1:
+        spans.append(Span(f"  raw {figures.loss(raw.last)}", "dim"))
+    if raw.low != raw.high:
+        spans.append(Span(f"  {figures.loss(raw.low)} to {figures.loss(raw.high)}", "dim"))
+    marks = [mark for mark in curve.marks if mark[0] <= raw.x]
+    if marks:
+        spans.append(Span(f"  eval {figures.loss(marks[-1][1])}", "warn"))
+    return spans
+
+
+def _bucket_at(buckets: Sequence[Bucket], cursor: int) -> Bucket | None:
+    return next((each for each in reversed(buckets) if each.column <= cursor * 2 + 1), None)
+
+
+def plot_lines(
+    picture: ChartPicture, columns: int, rows: int, cursor: int | None, *, ascii_only: bool
+) -> list[Line]:
+    """Draw the curves, the first on top of the others and on top of its own unsmoothed points."""
+    axis = value_axis(picture, rows)
+    curves = [
+        (_drawn(curve.smooth, axis, columns, rows), ROLES[index % len(ROLES)])
+        for index, curve in enumerate(picture.curves)
+    ]
+    points = None
+    if len(picture.curves) == 1 and picture.is_smoothed:
+        points = _drawn(picture.curves[0].raw, axis, columns, rows)
+    layers = _Layers(_marks(picture, axis, columns, rows), curves, points, cursor, ascii_only)
+    edge = "|" if ascii_only else "│"
+    labels = value_labels(axis, rows * 4, rows)
+    return [line(Span(f"{label} {edge}", "dim"), *layers.row(y, columns)) for y, label in enumerate(labels)]
+
+
+def _drawn(curve: Sequence[Bucket], axis: ValueAxis, columns: int, rows: int) -> Canvas:
+    canvas = Canvas(columns, rows)
+
+    def row(value: float) -> int:
+        return axis.row_of(value, canvas.dot_rows)
+
+    shown = [each for each in curve if axis.has_place(each.high) and each.column < canvas.dot_columns]
+    reduced = [
+        braille.Bucket(each.column, row(each.high), row(each.low), row(each.first), row(each.last))
+        for each in shown
+    ]
+    braille.draw(canvas, reduced)
+    return canvas
+
+
+def _marks(picture: ChartPicture, axis: ValueAxis, columns: int, rows: int) -> dict[tuple[int, int], Span]:
+    """Return what stands in single cells: evaluations, values that were no numbers, and which curve is whose."""
+    marks: dict[tuple[int, int], Span] = {}
+    span = picture.high - picture.low or 1.0
+
+    def column(place: float) -> int:
+        return min(columns - 1, max(0, int((place - picture.low) / span * (columns * 2 - 1)) // 2))
+
+    several = len(picture.curves) > 1
+    for index, curve in enumerate(picture.curves):
+        for place, value in curve.marks:
+            if axis.has_place(value):
+                at = axis.row_of(value, rows * 4) // 4, column(place)
+                marks[at] = Span("o", ROLES[index % len(ROLES)] if several else "warn")
+        for place in curve.broken:
+            marks[0, column(place)] = Span("x", "bad")
+        if several and curve.smooth and axis.has_place(curve.smooth[-1].last):
+            last = curve.smooth[-1]
+            at = axis.row_of(last.last, rows * 4) // 4, min(columns - 1, last.column // 2 + 1)
+            marks[at] = Span(LETTERS[index % len(LETTERS)], ROLES[index % len(ROLES)])
+    return marks
+
+
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """What is drawn in the same cells, from the top to the ground."""
+
+    marks: dict[tuple[int, int], Span]
+    curves: Sequence[tuple[Canvas, Role]]
+    points: Canvas | None
+    """The unsmoothed points of a single curve: beside its line and not within, where they would make it look thick."""
+    cursor: int | None
+    ascii_only: bool
+
+    def row(self, y: int, columns: int) -> Line:
+        """Return one row of cells."""
+        spans: list[Span] = []
+        for x in range(columns):
+            cell = self._cell(x, y)
+            if x == self.cursor:
+                blank = "|" if self.ascii_only else "┊"
+                cell = Span(blank if cell.text == " " else cell.text, "strong")
+            if spans and spans[-1].role == cell.role:
+                spans[-1] = Span(spans[-1].text + cell.text, cell.role)
+            else:
+                spans.append(cell)
+        return tuple(spans)
+
+    def _cell(self, x: int, y: int) -> Span:
+        if (y, x) in self.marks:
+            return self.marks[y, x]
+        first, *others = [canvas for canvas, _ in self.curves]
+        text = first.glyph(y, x, others, ascii_only=self.ascii_only)
+        if text != " ":
+            return Span(text, next(role for canvas, role in self.curves if canvas.has_dots(y, x)))
+        if self.points:
+            return Span(self.points.glyph(y, x, ascii_only=self.ascii_only), "rule")
+        return Span(" ")
