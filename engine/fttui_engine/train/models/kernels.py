@@ -24,17 +24,27 @@ class Kernels(NamedTuple):
 
 
 def choose_kernels(config: TrainingConfig, log: Callable[[str], None]) -> Kernels:
-    """Return the kernels for the device that this process trains on."""
+    """Return the kernels for the GPUs that are visible, the oldest of which decides, or for the CPU."""
     import torch
 
-    attention = ATTENTION[config.flash_attn]
     if config.use_cpu or not torch.cuda.is_available():
+        return kernels_for(config, None, log)
+    capabilities = map(torch.cuda.get_device_capability, range(torch.cuda.device_count()))
+    return kernels_for(config, min(capabilities), log)
+
+
+def kernels_for(
+    config: TrainingConfig, capability: tuple[int, int] | None, log: Callable[[str], None]
+) -> Kernels:
+    """Return the kernels for GPUs of a compute capability; None means the CPU."""
+    attention = ATTENTION[config.flash_attn]
+    if capability is None:
         if config.flash_attn == "fa2":
             raise ModelError("flash_attn: fa2 needs a GPU", "use flash_attn: auto")
         if config.enable_liger_kernel:
             log("kernels: without Liger, because it needs a GPU; the result is the same")
         return Kernels(attention)
-    rules = rules_for(torch.cuda.get_device_capability())
+    rules = rules_for(capability)
     if config.flash_attn == "auto":
         attention = _attention(config, rules, log)
     return Kernels(attention, _tf32(config, rules, log), _liger(config, rules, log))
