@@ -121,6 +121,22 @@ def test_what_has_no_effect_is_a_warning(stage: str, lines: list[str], key: str,
     assert [warning.key for warning in findings.warnings if "no effect" in warning.message] == [key]
 
 
+def test_going_on_from_an_adapter_says_what_the_reference_is(tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter" / "adapter_model.safetensors").write_text("")
+    line = "adapter_name_or_path: adapter"
+
+    def warned(*lines: str) -> bool:
+        warnings = resolve_stage(tmp_path, "dpo", line, *lines).findings.warnings
+        return any("without the adapter" in warning.message for warning in warnings)
+
+    assert warned()
+    assert not warned("create_new_adapter: true")
+    assert not warned("pref_loss: simpo")
+    assert not warned("ref_model: demo:tiny")
+
+
 def test_the_reference_model_is_found_from_any_folder(tmp_path: Path) -> None:
     (tmp_path / "reference").mkdir()
     resolved = resolve_stage(tmp_path, "dpo", "ref_model: reference")

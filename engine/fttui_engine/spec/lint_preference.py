@@ -29,7 +29,13 @@ USED_BY = {
 # Losses that compare with no reference.
 WITHOUT_REFERENCE = ("orpo", "simpo")
 NEEDS_REFERENCE = ("ref_model", "ref_model_adapters", "ref_model_quantization_bit", "pref_bco_weight")
-OF_SINGLE_ANSWERS = ("train_on_prompt", "mask_history", "packing", "label_smoothing_factor")
+OF_SINGLE_ANSWERS = (
+    "train_on_prompt",
+    "mask_history",
+    "label_smoothing_factor",
+    "compute_accuracy",
+    "compute_metrics",
+)
 
 
 def check_preference(case: "Lint") -> None:
@@ -51,6 +57,8 @@ def check_preference(case: "Lint") -> None:
         _check_pair_loss(case)
     if stage in ("dpo", "kto"):
         _check_reference(case)
+        if case.values.get("ref_model") is None and not _needs_none(case):
+            _check_adapter_as_reference(case)
 
 
 def _check_pair_loss(case: "Lint") -> None:
@@ -65,9 +73,27 @@ def _check_pair_loss(case: "Lint") -> None:
         )
     if loss != "simpo" and case.written(("simpo_gamma",)):
         case.warn("simpo_gamma", f"simpo_gamma has no effect with pref_loss: {loss}.")
-    if loss in WITHOUT_REFERENCE:
+    if _needs_none(case):
         for name in case.written(NEEDS_REFERENCE):
             case.warn(name, f"{name} has no effect with pref_loss: {loss}, which compares with no reference.")
+
+
+def _needs_none(case: "Lint") -> bool:
+    return case.values["stage"] == "dpo" and case.values["pref_loss"] in WITHOUT_REFERENCE
+
+
+def _check_adapter_as_reference(case: "Lint") -> None:
+    """Under LoRA the reference is the model with its adapter switched off, which may not be what was meant."""
+    values = case.values
+    if values["finetuning_type"] != "lora":
+        return
+    if values.get("adapter_name_or_path") and not values["create_new_adapter"]:
+        case.warn(
+            "adapter_name_or_path",
+            "The reference is the model without the adapter that training goes on from. If it is to be the model with it, "
+            "set create_new_adapter: true, which merges it first.",
+            suggestion="create_new_adapter: true",
+        )
 
 
 def _check_reference(case: "Lint") -> None:

@@ -127,9 +127,11 @@ class JudgedTrainer(ReferenceTrainer):
         reference = self.reference_logps(model, inputs).total
         drift = others - self.reference_logps(model, inputs, "kl_").total
         real, is_good = is_real(inputs), inputs["is_good"]
-        # The mean over ranks, as all of them train on one batch.
-        mean_drift = drift.where(real, 0.0).sum() / real.sum().clamp(min=1)
-        kl = self.accelerator.reduce(mean_drift, "mean").clamp(min=0)
+        # Over all ranks, because they train on one batch together.
+        drift_sum, count = self.accelerator.reduce(
+            torch.stack((drift.where(real, 0.0).sum(), real.sum())), "sum"
+        )
+        kl = (drift_sum / count).clamp(min=0)
         ratios = logps.total - reference
         losses = judged_losses(config, ratios, is_good, kl)
         if config.pref_ftx > 0:
