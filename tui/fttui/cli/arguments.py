@@ -53,6 +53,20 @@ def _config(parser: ArgumentParser) -> None:
     _json(parser)
 
 
+def _data(parser: ArgumentParser) -> None:
+    _config(parser)
+    parser.add_argument(
+        "--examples", metavar="N", type=_count, default=1, help="examples of each split to show (default: 1)"
+    )
+
+
+def _check(parser: ArgumentParser) -> None:
+    _config(parser)
+    parser.add_argument(
+        "--probe", action="store_true", help="measure the memory of 3 real steps on the longest examples"
+    )
+
+
 def _start(parser: ArgumentParser) -> None:
     _config(parser)
     parser.add_argument("--name", metavar="N", help="name of the run (default: that of the file or program)")
@@ -201,6 +215,7 @@ VERBS: dict[str, Verb] = {
     "start": Verb("start a run from a configuration, or any program after --", "start:start", _start),
     "ls": Verb("list all runs", "show:list_runs", _only_json),
     "show": Verb("say all about one run", "show:show", _run_and_json),
+    "run": Verb("open the screens at one run", "screens:run", _run),
     "logs": Verb("print what a run has written", "logs:logs", _logs),
     "events": Verb("say what happened to a run", "show:events", _run_and_json),
     "metrics": Verb("print the numbers of a run", "show:metrics", _run_and_json),
@@ -210,7 +225,9 @@ VERBS: dict[str, Verb] = {
     "wait": Verb("wait until a run has ended", "control:wait", _wait),
     "rm": Verb("delete an ended run", "control:remove", _remove),
     "reconcile": Verb("adopt runs that nobody is in charge of", "control:reconcile", _only_json),
-    "check": Verb("say what is wrong with a configuration before it starts", "check:run", _config),
+    "check": Verb("say what is wrong with a configuration before it starts", "check:run", _check),
+    "estimates": Verb("show how far memory predictions have been off", "estimates:run", _only_json),
+    "data": Verb("show what a configuration's data is made of", "data:run", _data),
     "gpus": Verb("show the GPUs of this machine", "gpus:run", _only_json),
     "profiles": Verb("list the ready-made configurations, or print one", "profiles:run", _profiles),
     "locate": Verb("print the folders that fttui uses", "locate:locate", _only_json),

@@ -98,7 +98,8 @@ class Store:
         if module.startswith("fttui_engine."):
             self._make = getattr(importlib.import_module(module), name)
         self._fields = [
-            (_map(folder / field, numpy.int32), _map(folder / f"{field}.ends", numpy.int64)) for field in fields
+            (_map(folder / field, numpy.int32), _map(folder / f"{field}.ends", numpy.int64))
+            for field in fields
         ]
 
     def __len__(self) -> int:
