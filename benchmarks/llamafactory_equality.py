@@ -75,8 +75,22 @@ CASES: dict[str, dict[str, object]] = {
     "dpo full": {"stage": "dpo", **_FULL, **_PAIRS, "learning_rate": 1e-4},
     "dpo simpo": {"stage": "dpo", **_LORA, **_PAIRS, "pref_loss": "simpo", "learning_rate": 1e-3},
     "dpo orpo": {"stage": "dpo", **_LORA, **_PAIRS, "pref_loss": "orpo", "learning_rate": 1e-3},
+    "dpo all terms, cut short": {
+        "stage": "dpo",
+        **_LORA,
+        **_PAIRS,
+        "learning_rate": 1e-3,
+        "pref_ftx": 0.3,
+        "pref_bco_weight": 0.5,
+        "ld_alpha": 0.4,
+        "dpo_label_smoothing": 0.1,
+        "gradient_accumulation_steps": 2,
+        "cutoff_len": 48,
+    },
     "rm lora": {"stage": "rm", **_LORA, "dataset": "pairs", "learning_rate": 1e-3},
+    "rm full": {"stage": "rm", **_FULL, "dataset": "pairs", "learning_rate": 1e-4},
     "kto lora": {"stage": "kto", **_LORA, "dataset": "tags", "learning_rate": 1e-3},
+    "kto full": {"stage": "kto", **_FULL, "dataset": "tags", "learning_rate": 1e-4},
 }
 
 _MAKE_MODEL = """
