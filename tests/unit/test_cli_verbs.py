@@ -144,7 +144,8 @@ def test_logs_are_inert(fttui_cli: Cli, make_run) -> None:
     assert fttui_cli("logs", "demo", "-n", "1").stdout == "last line \n"
     assert fttui_cli("logs", "demo", "-f", "-n", "1").stdout == "last line \n"
     assert "no attempt 9" in fttui_cli("logs", "demo", "--attempt", "9", code=2).stderr
-    assert "no rank 3" in fttui_cli("logs", "demo", "--rank", "3", code=2).stderr
+    assert "by rank 3" in fttui_cli("logs", "demo", "--rank", "3", code=2).stderr
+    assert "exclude" in fttui_cli("logs", "demo", "-f", "--rank", "3", code=2).stderr
 
 
 def test_closed_pipe_ends_quietly(fttui_cli: Cli, make_run) -> None:

@@ -3,6 +3,7 @@
 import sys
 import time
 from argparse import Namespace
+from collections import deque
 from pathlib import Path
 
 from fttui_engine.errors import ExitCode, WrongRequestError
@@ -16,12 +17,14 @@ POLL_SECONDS = 0.2
 def logs(arguments: Namespace) -> int:
     """Print the log of the latest attempt, or of the one that was asked for."""
     run = find_run(arguments.run)
-    if arguments.rank != 0:
-        raise WrongRequestError(f"{run.id} has no rank {arguments.rank}", "it runs in one process: rank 0")
     attempt = run.attempt(arguments.attempt or read_state(run).attempt or 1)
     if not attempt.path.is_dir():
         raise WrongRequestError(f"{run.id} has no attempt {attempt.number}")
-    if arguments.follow:
+    if arguments.rank and arguments.follow:
+        raise WrongRequestError("--rank and --follow exclude each other", "leave one of them out")
+    if arguments.rank:
+        _print_rank(attempt.log_path, arguments.rank, arguments.lines)
+    elif arguments.follow:
         print_tail(attempt.log_path, 10 if arguments.lines is None else arguments.lines)
         follow(run, arguments.attempt)
     elif arguments.lines is not None:
@@ -30,6 +33,15 @@ def logs(arguments: Namespace) -> int:
         for line in read_log(attempt.log_path):
             print(line)
     return ExitCode.DONE
+
+
+def _print_rank(path: Path, rank: int, lines: int | None) -> None:
+    """Print the lines of a rank behind the first one; its mark stands before each."""
+    found = deque((line for line in read_log(path) if line.startswith(f"[rank{rank}]")), maxlen=lines)
+    if not found:
+        raise WrongRequestError(f"no line of the log is by rank {rank}", "rank 0 speaks for all of them")
+    for line in found:
+        print(line)
 
 
 def print_tail(path: Path, lines: int) -> None:
