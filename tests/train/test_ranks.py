@@ -205,28 +205,34 @@ def test_two_ranks_stopped_and_resumed_equal_a_straight_run(ranked, cell):
     assert weights(broken) == weights(straight)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_any_number_of_ranks_trains_and_goes_on_as_one_process(ranked, without_dropout, strategy):
-    values = {"model_name_or_path": without_dropout, "run": {"processes": 2, "strategy": strategy}}
-    if strategy == "fsdp":
-        values["finetuning_type"] = "full"
-        values["learning_rate"] = 5e-4
-    alone = ranked(f"{strategy}-alone", **values)
+@pytest.mark.parametrize(
+    ("strategy", "kind"),
+    [
+        ("ddp", {}),
+        ("fsdp", {"finetuning_type": "full", "learning_rate": 5e-4}),
+        ("fsdp", {"quantization_bit": 4}),
+    ],
+    ids=["ddp", "fsdp", "fsdp-qlora"],
+)
+def test_any_number_of_ranks_trains_and_goes_on_as_one_process(ranked, without_dropout, strategy, kind):
+    values = {"model_name_or_path": without_dropout, "run": {"processes": 2, "strategy": strategy}} | kind
+    name = f"{strategy}-{'-'.join(kind) or 'lora'}"
+    alone = ranked(f"{name}-alone", **values)
     assert alone.finish(ranks=1).result == "finished"
     assert "8 per step (2 x 4)" in alone.run.attempt(1).log_path.read_text()
 
-    more = alone.copy(f"{strategy}-more")
+    more = alone.copy(f"{name}-more")
     assert more.finish(more.output_dir / "checkpoint-5").result == "finished"
     assert_same_training(more, alone)
 
-    together = ranked(f"{strategy}-together", **values)
+    together = ranked(f"{name}-together", **values)
     first = together.start()
     together.reach(6)
     first.request_stop()
     stopped = together.ended(first)
     assert stopped.result == "stopped"
     newest = together.checkpoints()[-1].path
-    fewer = together.copy(f"{strategy}-fewer")
+    fewer = together.copy(f"{name}-fewer")
     assert fewer.finish(fewer.output_dir / newest.name, ranks=1).result == "finished"
     assert_same_training(fewer, alone)
     assert together.finish(newest).result == "finished"
