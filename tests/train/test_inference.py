@@ -141,9 +141,10 @@ def test_scores_are_those_of_the_definition() -> None:
     assert scores["predict_rouge-l"] == pytest.approx(100 * 2 / 3)
     same = text_scores(["four words are here", "the same again, twice"], ["four words are here"] * 2)
     assert same["predict_rouge-1"] < 100
-    assert list(text_scores(["four words are here"] * 2, ["four words are here"] * 2).values()) == [
-        pytest.approx(100.0)
-    ] * 5
+    assert (
+        list(text_scores(["four words are here"] * 2, ["four words are here"] * 2).values())
+        == [pytest.approx(100.0)] * 5
+    )
     # Signs of a script without spaces are tokens; 2 of 4 signs, 1 of 3 pairs.
     chinese = text_scores(["\u6211\u7231\u732b\u54aa"], ["\u6211\u7231\u72d7\u72d7"])
     assert chinese["predict_rouge-1"] == pytest.approx(50.0)
@@ -210,6 +211,30 @@ def test_comparing_shows_both_answers(adapter: Path, tmp_path: Path) -> None:
     table = side_by_side(Answers("Q", "a b\x1b]0;title\x07", "one two three four five six"), 43)
     assert "\x1b" not in table
     assert max(len(line) for line in table.splitlines()) <= 43
+
+
+def test_a_model_that_was_trained_in_full_is_compared_with_its_base_and_exported_as_it_is(
+    tokenizer: Any, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    base, _ = load_trained(request_for(None))
+    torch.manual_seed(2)
+    for weight in base.parameters():
+        weight.data += 0.05 * torch.randn_like(weight)
+    base.save_pretrained(tmp_path / "result")
+    tokenizer.save_pretrained(tmp_path / "result")
+    (tmp_path / "questions.jsonl").write_text(
+        '{"prompt": "Hi"}\n{"prompt": "Why?", "completion": "Because."}\n'
+    )
+    request = request_for(None, options={"prompts": str(tmp_path / "questions.jsonl")})
+    trained = request._replace(weights=str(tmp_path / "result"))
+    for answer in compared(trained):
+        assert answer.base != answer.tuned
+    export_model(trained, tmp_path / "out")
+    exported: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    for weight, expected in zip(exported.parameters(), base.parameters(), strict=True):
+        assert torch.equal(weight, expected)
 
 
 def test_a_conversation_remembers_and_the_adapter_can_be_switched_off(adapter: Path, tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ def resolved_of(tmp_path: Path, text: str) -> Resolved:
         (BASE + "report_to: trackio\n", "report_to", "pip install trackio"),
         (EVALUATED + "compute_metrics: score\n", "compute_metrics", "module.function"),
         (EVALUATED + "compute_metrics: no_such_module_of_mine.score\n", "compute_metrics", "neither installed"),
+        (
+            BASE + "eval_dataset: [a.jsonl, b.jsonl]\neval_on_each_dataset: true\neval_strategy: steps\n"
+            "early_stopping_steps: 2\n",
+            "early_stopping_steps",
+            "a.jsonl_loss",
+        ),
         (BASE + "do_predict: true\n", "do_predict", "val_size"),
         (EVALUATED + "do_predict: true\nstage: pt\n", "do_predict", "stage: pt"),
         (BASE + "do_train: false\n", "do_train", "fttui predict"),

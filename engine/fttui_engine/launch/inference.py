@@ -183,9 +183,12 @@ def run_here(
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
-    request = json.dumps({"verb": verb, **target._asdict(), "options": options})
-    run_values = target.values.get("run") or {}
-    python = run_values.get("python") or sys.executable
+    run = target.values.get("run") or {}
+    environment |= run.get("environment") or {}
+    # Everybody may read a command line, and the variables of a run may be secrets.
+    values = {key: value for key, value in target.values.items() if key != "run"}
+    request = json.dumps({"verb": verb, **target._replace(values=values)._asdict(), "options": options})
+    python = run.get("python") or sys.executable
     sys.stdout.flush()
     sys.stderr.flush()
     os.execvpe(python, [python, "-P", "-m", "fttui_engine.train.inference", request], environment)

@@ -55,9 +55,9 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     from fttui_engine.spec.lint_methods import check_methods
     from fttui_engine.spec.lint_preference import check_preference
     from fttui_engine.spec.lint_quantization import check_quantization
-    from fttui_engine.spec.lint_using import check_export, check_predictions
     from fttui_engine.spec.lint_ranks import check_ranks
     from fttui_engine.spec.lint_training import check_training
+    from fttui_engine.spec.lint_using import check_export, check_predictions
 
     case = Lint(values, places, faulty, findings)
     _check_run(case)

@@ -50,6 +50,20 @@ def check_best(case: "Lint") -> None:
             found=metric,
             suggestion="compute_accuracy: true",
         )
+    elif values["eval_on_each_dataset"] and metric.removeprefix("eval_") in (
+        "loss",
+        "perplexity",
+        "accuracy",
+    ):
+        plain = metric.removeprefix("eval_")
+        case.error(
+            "metric_for_best_model"
+            if "metric_for_best_model" in case.written(("metric_for",))
+            else wanted[0],
+            f"eval_on_each_dataset measures each dataset by itself, so metric_for_best_model must name one of them, such "
+            f"as {values.get('eval_dataset', ['NAME'])[0].rpartition('/')[2]}_{plain}.",
+            found=metric,
+        )
     _check_starts_without_evaluation(case)
 
 
@@ -61,7 +75,12 @@ def _measures_accuracy(values: dict[str, Any]) -> bool:
 
 
 def _check_starts_without_evaluation(case: "Lint") -> None:
-    if case.values["eval_strategy"] == "no":
+    if case.values["stage"] not in ("sft", "pt"):
+        for key in case.written(("compute_accuracy", "compute_metrics")):
+            case.warn(
+                key, f"{key} has no effect with stage: {case.values['stage']}, which has measures of its own."
+            )
+    elif case.values["eval_strategy"] == "no":
         for key in case.written(("compute_accuracy", "compute_metrics", "eval_on_start")):
             if case.values[key]:
                 case.warn(key, f"{key} has no effect, because eval_strategy is no.")

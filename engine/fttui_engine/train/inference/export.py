@@ -23,6 +23,7 @@ from fttui_engine.train.inference.loading import (
 from fttui_engine.train.inference.prompts import ask
 from fttui_engine.train.inference.request import Request
 from fttui_engine.train.models.load import find_model
+from fttui_engine.train.models.value_head import FILE as VALUE_HEAD
 
 REPORT = "export_report.json"
 _QUESTIONS = ("What is the capital of France?", "Write a short poem about the sea.", "Add 17 and 25.")
@@ -74,6 +75,10 @@ def export_model(request: Request, target: Path) -> dict[str, Any]:
     building = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         _write(model, tokenizer, building, request.config.export_size)
+        for folder in filter(None, (*request.adapters, request.weights)):
+            # What a reward model has beside the language model.
+            if (head := Path(folder, VALUE_HEAD)).is_file():
+                shutil.copy(head, building)
         del model, loaded
         gc.collect()
         say("reading it back and comparing it with what was trained")

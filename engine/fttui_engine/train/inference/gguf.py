@@ -30,7 +30,8 @@ def write_gguf(folder: Path) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    model.eval()
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     _require_family(model.config)
     path = folder / f"{folder.name}.gguf"
@@ -182,7 +183,7 @@ def _pre_tokenizer(description: dict[str, Any]) -> str:
     raise ModelError("llama.cpp's name of this tokenizer's rule for cutting text is not known", _CONVERTER)
 
 
-def _verify(path: Path, shape: dict[str, int], text: str, prompt: Sequence[int], before: Any) -> None:
+def _verify(path: Path, shape: dict[str, Any], text: str, prompt: Sequence[int], before: Any) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 

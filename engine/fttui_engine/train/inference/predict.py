@@ -49,7 +49,11 @@ def predict(request: Request) -> int:
     folders = [*request.adapters, *([request.weights] if request.weights else [])]
     predictor = Predictor(loaded.model, loaded.tokenizer, config, made_of(config, folders))
     folder = Path(request.options["to"])
-    results = write_predictions(predictor, prompts, folder, say)
+    try:
+        results = write_predictions(predictor, prompts, folder, say)
+    except KeyboardInterrupt:
+        say(f"what was written is in {folder / PREDICTIONS}; the same command goes on with it")
+        raise
     if request.options["json"]:
         print(json.dumps({"folder": str(folder), **results}))
     else:
