@@ -191,7 +191,7 @@ def test_a_llama_factory_file_runs_unchanged(tmp_path: Path) -> None:
     assert resolved.config.dataset == ("alpaca_en_demo",)
     assert resolved.config.learning_rate == 5e-3
     ignored = {item.key for item in resolved.findings.ignored}
-    assert {"plot_loss", "ddp_timeout"} <= ignored
+    assert "plot_loss" in ignored
 
 
 LLAMA_FACTORY = """\

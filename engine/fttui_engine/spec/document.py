@@ -38,7 +38,7 @@ def read_document(path: "Path") -> Block:
 
 def parse_document(text: str) -> Block:
     """The mapping that ``text`` holds."""
-    root = parse_node(text)
+    root = parse_node(_json_as_yaml(text) if text.lstrip()[:1] == "{" else text)
     if root is None or (isinstance(root, Scalar) and root.is_null):
         raise DocumentError("There is nothing in it; a configuration is lines of `key: value`.")
     if not isinstance(root, Block):
@@ -58,3 +58,22 @@ def parse_node(text: str) -> Node | None:
     from fttui_engine.spec.full_yaml import parse_full
 
     return parse_full(text)
+
+
+def _json_as_yaml(text: str) -> str:
+    """JSON with what YAML's notation in braces does not have: tabs, comments, and escaped pairs of surrogates."""
+    import re
+
+    def pair(match: "re.Match[str]") -> str:
+        high, low = int(match[1], 16), int(match[2], 16)
+        return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+
+    def part(match: "re.Match[str]") -> str:
+        found = match[0]
+        if found.startswith('"'):
+            return re.sub(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", pair, found, flags=re.IGNORECASE)
+        # The lines keep their numbers.
+        return re.sub(r"[^\n]", " ", found)
+
+    comment = r"(?<![^\s,{\[\]}])(?://[^\n]*|/\*.*?\*/)"
+    return re.sub(rf'"(?:\\.|[^"\\])*"|{comment}|\t', part, text, flags=re.DOTALL)

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from fttui_engine.spec.document import parse_node, read_document
-from fttui_engine.spec.findings import Findings, Place, Translated, quoted
+from fttui_engine.spec.findings import Findings, Ignored, Place, Translated, quoted
 from fttui_engine.spec.keys import BLOCKS, KEYS
 from fttui_engine.spec.nodes import Block, DocumentError, Node, Scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 COMMAND_LINE = "--set"
@@ -67,19 +67,24 @@ def merge(layers: "Iterable[list[Entry]]", findings: Findings) -> dict[str, Entr
     merged: dict[str, Entry] = {}
     for layer in layers:
         written: dict[str, Entry] = {}
-        for entry in layer:
-            current = (
-                entry
-                if entry.key in KEYS and not isinstance(entry.node, Scalar)
-                else _current(entry, findings)
-            )
+        for entry, current in _in_todays_spelling(layer, findings):
             earlier = written.get(current.key)
             if earlier is not None and earlier.place.layer != COMMAND_LINE:
                 _report_twice(entry, current, earlier, findings)
-            if current.key == "run.environment" and current.key in merged:
-                current = _with_variables_of(merged[current.key], current)
-            written[current.key] = merged[current.key] = current
+            adds_up = current.key == "run.environment" and current.key in merged
+            added = _with_variables_of(merged[current.key], current) if adds_up else current
+            written[current.key] = merged[current.key] = added
     return merged
+
+
+def _in_todays_spelling(layer: list[Entry], findings: Findings) -> "Iterator[tuple[Entry, Entry]]":
+    """The entries as they were written, each with what it is called here."""
+    for entry in layer:
+        if entry.key in KEYS and not isinstance(entry.node, Scalar):
+            yield entry, entry
+        else:
+            for current in _current(entry, findings):
+                yield entry, current
 
 
 def _override_node(key: str, text: str) -> Node:
@@ -100,7 +105,8 @@ def _flatten(
         name = prefix + key.text
         place = Place(layer, key.line if with_lines else None)
         if name not in BLOCKS:
-            entries.append(Entry(name, node, place))
+            unfolded = _unfolded(name, node, place, findings) if isinstance(node, Block) else None
+            entries += [Entry(name, node, place)] if unfolded is None else unfolded
         elif isinstance(node, Block):
             entries += _flatten(node, layer, name + ".", findings, with_lines=with_lines)
         elif not (isinstance(node, Scalar) and node.is_null):
@@ -114,21 +120,40 @@ def _flatten(
     return entries
 
 
-def _current(entry: Entry, findings: Findings) -> Entry:
-    """``entry`` in today's spelling."""
-    from fttui_engine.spec.spellings import translate
+def _unfolded(name: str, block: Block, place: Place, findings: Findings) -> list[Entry] | None:
+    """The keys that a block of another project stands for; None if it is none."""
+    from fttui_engine.spec.foreign_blocks import GROUPING, unfold
+
+    if name not in GROUPING:
+        return None
+    entries = []
+    for read in unfold(name, block):
+        line = read.line if place.line is not None else None
+        if read.key is None:
+            findings.ignored.append(Ignored(read.path, read.why, line))
+        else:
+            findings.translated.append(Translated(read.path, read.key, line, read.why))
+            entries.append(Entry(read.key, read.node, Place(place.layer, line)))
+    return entries
+
+
+def _current(entry: Entry, findings: Findings) -> list[Entry]:
+    """``entry`` in today's spelling: one, seldom two, and none where it only says what is so anyway."""
+    from fttui_engine.spec.spellings import says_nothing, translate
 
     value = entry.node if isinstance(entry.node, Scalar) else None
-    translation = translate(entry.key, value)
-    if translation is None:
-        return entry
-    new_key, new_value, why = translation
-    node = entry.node if new_value is None else new_value
-    shown = (entry.key, new_key)
-    if value is not None and new_value is not None and new_value.text != value.text:
-        shown = (f"{entry.key}: {value.text}", f"{new_key}: {new_value.text}")
-    findings.translated.append(Translated(*shown, entry.place.line, why))
-    return Entry(new_key, node, entry.place)
+    if why := says_nothing(entry.key, value):
+        findings.ignored.append(Ignored(entry.key, why, entry.place.line))
+        return []
+    entries = []
+    for new_key, new_value, why in translate(entry.key, value):
+        node = entry.node if new_value is None else new_value
+        shown = (entry.key, new_key)
+        if value is not None and new_value is not None and new_value.text != value.text:
+            shown = (f"{entry.key}: {value.text}", f"{new_key}: {new_value.text}")
+        findings.translated.append(Translated(*shown, entry.place.line, why))
+        entries.append(Entry(new_key, node, entry.place))
+    return entries or [entry]
 
 
 def _report_twice(entry: Entry, current: Entry, earlier: Entry, findings: Findings) -> None:

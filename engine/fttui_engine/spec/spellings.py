@@ -7,6 +7,7 @@ from fttui_engine.spec.nodes import Scalar
 
 RENAMED_IN_TRANSFORMERS = "transformers calls it so since 4.41"
 ONE_NAME = "the same setting under another project's name"
+RENAMED = "LLaMA-Factory renamed it"
 
 # old key: (new key, why)
 OLD_KEYS: dict[str, tuple[str, str]] = {
@@ -15,7 +16,47 @@ OLD_KEYS: dict[str, tuple[str, str]] = {
     "per_gpu_eval_batch_size": ("per_device_eval_batch_size", "the old name of the same number"),
     "no_cuda": ("use_cpu", "transformers calls it so since 4.35"),
     "checkpoint_dir": ("adapter_name_or_path", "LLaMA-Factory renamed it in 2023"),
-    "cache_path": ("tokenized_path", "LLaMA-Factory renamed it"),
+    "cache_path": ("tokenized_path", RENAMED),
+    "dpo_beta": ("pref_beta", RENAMED),
+    "kto_beta": ("pref_beta", RENAMED),
+    "orpo_beta": ("pref_beta", RENAMED),
+    "dpo_loss": ("pref_loss", RENAMED),
+    "dpo_ftx": ("pref_ftx", RENAMED),
+    "kto_ftx": ("pref_ftx", RENAMED),
+    "sft_packing": ("packing", RENAMED),
+    "dev_ratio": ("val_size", RENAMED),
+    "prompt_template": ("template", RENAMED),
+    "quant_type": ("quantization_type", RENAMED),
+    "num_layer_trainable": ("freeze_trainable_layers", RENAMED),
+    "name_module_trainable": ("freeze_trainable_modules", RENAMED),
+    "new_special_tokens": ("add_special_tokens", RENAMED),
+    "lora_modules_to_save": ("additional_target", ONE_NAME),
+    "lora_targets": ("lora_target", ONE_NAME),
+    "beta": ("pref_beta", ONE_NAME),
+    "loss_type": ("pref_loss", ONE_NAME),
+    "max_seq_len": ("cutoff_len", ONE_NAME),
+    "sequence_len": ("cutoff_len", ONE_NAME),
+    "epochs": ("num_train_epochs", ONE_NAME),
+    "num_epochs": ("num_train_epochs", ONE_NAME),
+    "batch_size": (
+        "per_device_train_batch_size",
+        "of each GPU; the whole batch is this x GPUs x accumulation",
+    ),
+    "micro_batch_size": ("per_device_train_batch_size", ONE_NAME),
+    "train_batch_size": (
+        "per_device_train_batch_size",
+        "of each GPU; the whole batch is this x GPUs x accumulation",
+    ),
+    "eval_batch_size": ("per_device_eval_batch_size", ONE_NAME),
+    "lr": ("learning_rate", ONE_NAME),
+    "lr_scheduler": ("lr_scheduler_type", ONE_NAME),
+    "optimizer": ("optim", ONE_NAME),
+    "gradient_accumulation": ("gradient_accumulation_steps", ONE_NAME),
+    "dataset_path": ("dataset", ONE_NAME),
+    "train_file": ("dataset", ONE_NAME),
+    "validation_file": ("eval_dataset", ONE_NAME),
+    "dataset_name": ("dataset", ONE_NAME),
+    "model_name": ("model_name_or_path", ONE_NAME),
     "group_by_length": ("train_sampling_strategy", "renamed in transformers 5"),
     "quantization": ("quantization_bit", "LLaMA-Factory's name"),
     "bits": ("quantization_bit", ONE_NAME),
@@ -78,24 +119,53 @@ SWITCHES: dict[tuple[str, str], tuple[str, str, str]] = {
     ("load_in_4bit", "true"): ("quantization_bit", "4", "one key for both numbers of bits"),
     ("load_in_8bit", "true"): ("quantization_bit", "8", "one key for both numbers of bits"),
     ("use_mps_device", "true"): ("use_cpu", "false", "the device is found by itself"),
+    **{
+        (name, word): (key, "true", "each precision is a switch of its own")
+        for name in ("mixed_precision", "compute_type", "precision", "torch_dtype", "dtype")
+        for word, key in (
+            ("bf16", "bf16"),
+            ("bfloat16", "bf16"),
+            ("fp16", "fp16"),
+            ("float16", "fp16"),
+            ("pure_bf16", "pure_bf16"),
+        )
+    },
 }
+# Values of switches that ask for what is so anyway.
+OFF = frozenset({"false", "no", "off", "none", "null", "0", "", "fp32", "float32", "32", "auto"})
+
+# Stages that are losses of another one: old stage, its loss.
+LOSS_STAGES = ("orpo", "simpo")
 
 
-def translate(name: str, value: Scalar | None) -> tuple[str, Scalar | None, str] | None:
-    """The current key, its value and the reason, if ``name`` or its value is an old spelling; else None.
+def says_nothing(name: str, value: Scalar | None) -> str:
+    """Why an old switch that is off has nothing to say, or nothing if it has."""
+    if value is not None and value.text.lower() in OFF and any(name == switch for switch, _ in SWITCHES):
+        return "it asks for what is so anyway"
+    return ""
+
+
+def translate(name: str, value: Scalar | None) -> list[tuple[str, Scalar | None, str]]:
+    """What ``name`` and its value are called today, each with the reason; nothing if that is how they are written.
 
     ``value`` is None when it is a list or a block, which no translation touches.
     """
+    if "-" in name:
+        plain = name.lstrip("-").replace("-", "_")
+        return translate(plain, value) or [(plain, value, "names have underscores, and no dashes in front")]
     word = value.text.lower() if value is not None else ""
+    if name == "stage" and word in LOSS_STAGES and value is not None:
+        why = f"{word} is one of the losses of stage dpo"
+        return [("stage", value._replace(text="dpo"), why), ("pref_loss", value._replace(text=word), why)]
     if name in OPPOSITES and value is not None:
         new_name, why = OPPOSITES[name]
         opposite = {"true": "false", "false": "true", "yes": "false", "no": "true"}.get(word, value.text)
-        return new_name, value._replace(text=opposite), why
+        return [(new_name, value._replace(text=opposite), why)]
     if (name, word) in SWITCHES and value is not None:
         new_name, new_text, why = SWITCHES[name, word]
-        return new_name, value._replace(text=new_text), why
+        return [(new_name, value._replace(text=new_text), why)]
     new_name, why = OLD_KEYS.get(name, (name, ""))
     if value is not None and (new_name, word) in OLD_VALUES:
         new_text, why_value = OLD_VALUES[new_name, word]
-        return new_name, value._replace(text=new_text), "; ".join(filter(None, (why, why_value)))
-    return (new_name, value, why) if why else None
+        return [(new_name, value._replace(text=new_text), "; ".join(filter(None, (why, why_value))))]
+    return [(new_name, value, why)] if why else []

@@ -24,6 +24,11 @@ def packs(config: TrainingConfig) -> bool:
     return config.stage == "sft" and bool(config.packing or config.neat_packing)
 
 
+def pack_length(config: TrainingConfig) -> int:
+    """Return how many tokens an example holds at most; one less than cutoff_len, as in LLaMA-Factory."""
+    return config.cutoff_len - 1
+
+
 class Packed(NamedTuple):
     """Some conversations one after the other; arrays of 32-bit integers."""
 

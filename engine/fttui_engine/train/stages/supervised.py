@@ -7,7 +7,7 @@ from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.data.batches import Collator
 from fttui_engine.train.data.dataset import Reader, Splits
 from fttui_engine.train.data.formats import converter, detect_format
-from fttui_engine.train.data.packing import Packs, packs
+from fttui_engine.train.data.packing import Packs, pack_length, packs
 from fttui_engine.train.data.sources import Row, Source
 from fttui_engine.train.data.templates import template_of
 from fttui_engine.train.data.tokenise import ConversationTokeniser, Tokenised
@@ -48,7 +48,7 @@ def conversation_tokeniser(config: TrainingConfig, tokenizer: Any) -> Conversati
     """Return what turns one conversation into tokens, as the configuration wants it."""
     return ConversationTokeniser(
         tokenizer,
-        config.cutoff_len,
+        pack_length(config) if packs(config) else config.cutoff_len,
         template=template_of(tokenizer, config.template, config.enable_thinking),
         train_on_prompt=config.train_on_prompt,
         mask_history=config.mask_history,
@@ -60,7 +60,7 @@ def arrange(splits: Splits, config: TrainingConfig, log: Callable[[str], None]) 
     """Return the conversations side by side in common examples, if asked; evaluation stays as it is."""
     if not packs(config):
         return splits
-    packed = Packs(splits.train, config.cutoff_len)
+    packed = Packs(splits.train, pack_length(config))
     tokens = sum(len(example.input_ids) for example in splits.train)
     log(
         f"data: {len(splits.train)} conversations packed into {len(packed)} examples of up to {config.cutoff_len} "
