@@ -15,6 +15,7 @@ from fttui_engine.launch.rescale import rescale
 from fttui_engine.runs.run import Plan, Run
 from fttui_engine.spec.load import resolve
 from fttui_engine.spec.resolved import Resolved, write_spec
+from fttui_engine.train.ranks.strategy import by_room
 
 SOURCE = Path(__file__).parents[1] / "fake_nvml" / "fake_nvml.c"
 COMPILER = shutil.which("cc") or shutil.which("gcc")
@@ -61,6 +62,20 @@ def test_what_can_work_is_taken(overrides: list[str], strategy: str, fsdp: str) 
     assert (found.run.strategy, found.config.fsdp, found.run.process_count) == (strategy, fsdp, 2)
 
 
+def test_the_model_is_divided_where_no_gpu_has_room_for_it() -> None:
+    card = 24 * 2**30
+    config = resolved(*FSDP[:2]).config
+    assert config is not None
+    assert by_room(config, 20 * 2**30, card).name == "ddp"
+    assert "20.0 of 24.0 GiB" in by_room(config, 20 * 2**30, card).reason
+    assert by_room(config, 40 * 2**30, card).name == "fsdp"
+    assert by_room(config, None, card).name == "ddp"
+    packed = resolved(*FSDP[:2], "quantization_bit=8").config
+    assert packed is not None
+    kept_whole = by_room(packed, 40 * 2**30, card)
+    assert (kept_whole.name, "8 bits" in kept_whole.reason) == ("ddp", True)
+
+
 def finished_run(folder: Path, **settings: object) -> Run:
     folder.mkdir()
     run = Run(folder)
@@ -89,8 +104,8 @@ def test_another_number_of_processes_keeps_the_batch(tmp_path: Path) -> None:
         rescale(run, processes=3)
     assert "cannot share equally" in refused.value.message
     assert refused.value.hint == "it can go on with 1 or 2 or 4 processes"
-    with pytest.raises(WrongRequestError, match="GPU"):
-        rescale(run, gpus=(0, 999))
+    with pytest.raises(WrongRequestError, match="on the CPU"):
+        rescale(run, gpus=2)
 
 
 @pytest.mark.skipif(COMPILER is None, reason="needs a C compiler to build the stand-in for NVML")

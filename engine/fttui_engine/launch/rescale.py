@@ -26,12 +26,16 @@ def rescale(
         raise WrongRequestError(
             f"{run.id} is no training of ours", "only those go on with another number of processes"
         )
+    spec = read_spec(run.spec_path)
     if gpus is None:
         chosen, count = None, processes or 1
+    elif spec.values.get("use_cpu"):
+        raise WrongRequestError(
+            f"{run.id} trains on the CPU (use_cpu: true)", "give --processes in place of --gpus"
+        )
     else:
         chosen = choose_gpus(tuple(gpus) if not isinstance(gpus, int) else gpus)
         count = len(chosen or [0])
-    spec = read_spec(run.spec_path)
     batches = spec.run.process_count * int(spec.values["gradient_accumulation_steps"])
     if batches % count:
         fitting = [str(number) for number in range(1, batches + 1) if batches % number == 0]

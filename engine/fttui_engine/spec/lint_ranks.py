@@ -1,6 +1,7 @@
 """Checks of several processes: how many, on which devices, and what can be divided among them."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fttui_engine.spec.keys import BITSANDBYTES_OPTIMIZERS
 
@@ -70,38 +71,42 @@ def _check_processes(case: "Lint", gpu_count: int, processes: int) -> None:
 
 
 def _check_dividing(case: "Lint") -> None:
-    values = case.values
-    if values["run.strategy"] == "ddp":
+    if case.values["run.strategy"] == "ddp":
         case.error("fsdp", "fsdp and run.strategy: ddp exclude each other; remove one of them.")
+    for obstacle in obstacles_to_dividing(case.values):
+        case.error(obstacle.key, obstacle.text, found=obstacle.found, suggestion=obstacle.suggestion)
+
+
+class Obstacle(NamedTuple):
+    """A key whose value keeps FSDP from dividing the model."""
+
+    key: str
+    text: str
+    found: str
+    suggestion: str
+
+
+def obstacles_to_dividing(values: Mapping[str, Any]) -> Iterator[Obstacle]:
+    """Yield what keeps FSDP from dividing the model of a configuration."""
     if values.get("quantization_bit") == 8:
-        case.error(
-            "quantization_bit",
-            "FSDP cannot divide weights in 8 bits; 4 bits can be divided, and take half the memory.",
-            found="8",
-            suggestion="4",
+        text = "FSDP cannot divide weights in 8 bits; 4 bits can be divided, and take half the memory."
+        yield Obstacle("quantization_bit", text, "8", "4")
+    if (optimizer := values["optim"]) not in DIVISIBLE_OPTIMIZERS:
+        what = "bitsandbytes" if optimizer in BITSANDBYTES_OPTIMIZERS else "this optimizer"
+        text = (
+            f"FSDP cannot divide the state of {what} ({optimizer}); adamw_torch can be divided, and each GPU holds "
+            "only its part."
         )
-    if values["optim"] not in DIVISIBLE_OPTIMIZERS:
-        what = "bitsandbytes" if values["optim"] in BITSANDBYTES_OPTIMIZERS else "this optimizer"
-        case.error(
-            "optim",
-            f"FSDP cannot divide the state of {what} ({values['optim']}); adamw_torch can be divided, and each GPU "
-            "holds only its part.",
-            found=values["optim"],
-            suggestion="adamw_torch",
-        )
+        yield Obstacle("optim", text, optimizer, "adamw_torch")
     if values["stage"] not in DIVISIBLE_STAGES:
-        case.error(
-            "run.strategy",
+        text = (
             f"Dividing the model (fsdp) with stage: {values['stage']} needs a later release of fttui; ddp works, where "
-            "each GPU has room for the whole model.",
-            found="fsdp",
-            suggestion="ddp",
+            "each GPU has room for the whole model."
         )
+        yield Obstacle("run.strategy", text, "fsdp", "ddp")
     if values.get("load_best_model_at_end"):
-        case.error(
-            "load_best_model_at_end",
+        text = (
             "A divided model (fsdp) is not put back to its best checkpoint; leave load_best_model_at_end out and take "
-            "the adapter or model out of that checkpoint.",
-            found="true",
-            suggestion="false",
+            "the adapter or model out of that checkpoint."
         )
+        yield Obstacle("load_best_model_at_end", text, "true", "false")

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.spec.lint_ranks import obstacles_to_dividing
 from fttui_engine.train.errors import CheckpointError
 from fttui_engine.train.ranks.group import Ranks
 
@@ -35,26 +36,32 @@ def choose_strategy(config: TrainingConfig, wanted: str, ranks: Ranks) -> Strate
         return Strategy(FSDP, "as asked for")
     if wanted in (DDP, FSDP):
         return Strategy(wanted, "as asked for")
-    return Strategy(*ranks.share(_by_room(config, ranks) if ranks.is_main else None))
+    chosen: Strategy = ranks.share(_by_room(config, ranks) if ranks.is_main else None)
+    return chosen
 
 
-def _by_room(config: TrainingConfig, ranks: Ranks) -> tuple[str, str]:
+def _by_room(config: TrainingConfig, ranks: Ranks) -> Strategy:
     import torch
 
     if config.use_cpu or not torch.cuda.is_available():
-        return DDP, "processes on one host share its memory anyway"
+        return Strategy(DDP, "processes on one host share its memory anyway")
     room_bytes = min(
         torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count())
     )
-    needed_bytes = _predicted_bytes(config, ranks.count)
+    return by_room(config, _predicted_bytes(config, ranks.count), room_bytes)
+
+
+def by_room(config: TrainingConfig, needed_bytes: int | None, room_bytes: int) -> Strategy:
+    """Return DDP where a GPU has room for what one process needs with the whole model, else FSDP where it can divide."""
     if needed_bytes is None:
-        return DDP, "nothing is known of the memory it takes; fsdp is the other way"
-    sizes = f"{needed_bytes / 2**30:.1f} of {room_bytes / 2**30:.1f} GiB"
+        return Strategy(DDP, "nothing is known of the memory it takes; fsdp is the other way")
+    sizes = f"(predicted {needed_bytes / 2**30:.1f} of {room_bytes / 2**30:.1f} GiB)"
     if needed_bytes < _USABLE * room_bytes:
-        return DDP, f"each GPU has room for the whole model (predicted {sizes})"
-    if config.quantization_bit == 8:
-        return DDP, f"8-bit weights cannot be divided, though memory is short (predicted {sizes})"
-    return FSDP, f"no GPU has room for the whole model (predicted {sizes})"
+        return Strategy(DDP, f"each GPU has room for the whole model {sizes}")
+    obstacle = next(obstacles_to_dividing(dataclasses.asdict(config)), None)
+    if obstacle:
+        return Strategy(DDP, f"though memory is short {sizes}: {obstacle.text}")
+    return Strategy(FSDP, f"no GPU has room for the whole model {sizes}")
 
 
 def _predicted_bytes(config: TrainingConfig, count: int) -> int | None:
