@@ -26,9 +26,7 @@ def read_file(path: Path) -> Iterator[Row]:
     """Yield the records of a data file, each with the words for its place."""
     suffix = path.suffix.lower()
     if suffix not in DATASET_SUFFIXES:
-        raise DataError(
-            f"{path} is no kind of data file that is read", f"use {', '.join(DATASET_SUFFIXES)}"
-        )
+        raise DataError(f"{path} is no kind of data file that is read", f"use {', '.join(DATASET_SUFFIXES)}")
     reader = {".csv": _read_csv, ".parquet": _read_parquet, ".arrow": _read_arrow, ".txt": _read_lines}
     try:
         yield from reader.get(suffix, _read_json)(path)

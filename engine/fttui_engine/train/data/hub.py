@@ -64,9 +64,11 @@ def _downloaded_before(repository: str, cache_dir: str | None, error: Exception)
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return Path(
-            snapshot_download(repository, repo_type="dataset", cache_dir=cache_dir, local_files_only=True)
+        # No patterns would ask for every file of the repository, and only one split of it was downloaded.
+        found = snapshot_download(
+            repository, repo_type="dataset", cache_dir=cache_dir, local_files_only=True, allow_patterns=[]
         )
+        return Path(found)
     except (LocalEntryNotFoundError, OSError, ValueError):
         _not_fetched(repository, error)
 
@@ -105,6 +107,13 @@ def choose_files(names: list[str], wanted: HubDataset, card: dict[str, Any]) -> 
             f"{wanted.name} on the hub has files of several kinds for split {wanted.split!r}: {', '.join(chosen[:6])}",
             "name the folder of one kind in dataset_info.json (folder)",
         )
+    for name in chosen:
+        # An interrupted download must not pass for the whole of it.
+        if (total := re.search(r"-of-(\d{5})\b", name)) and len(chosen) < int(total[1]):
+            raise DataError(
+                f"{wanted.name}: only {len(chosen)} of {int(total[1])} files of split {wanted.split!r} are there",
+                "connect to the network, so that the rest can be fetched",
+            )
     return chosen
 
 
@@ -119,7 +128,9 @@ def _listed_patterns(card: dict[str, Any], wanted: HubDataset) -> list[str]:
     files = chosen.get("data_files") if chosen else None
     if isinstance(files, str):
         return [files] if wanted.split == "train" else []
-    entries = [entry for entry in files or () if isinstance(entry, dict) and entry.get("split") == wanted.split]
+    entries = [
+        entry for entry in files or () if isinstance(entry, dict) and entry.get("split") == wanted.split
+    ]
     paths = [entry.get("path") for entry in entries]
     return [pattern for path in paths for pattern in (path if isinstance(path, list) else [path]) if pattern]
 

@@ -23,9 +23,7 @@ def sample(count: int, target: int, random: numpy.random.RandomState) -> Indices
     return picks.astype(numpy.int64)
 
 
-def mix(
-    lengths: Sequence[int], strategy: str, probabilities: Sequence[float] | None, seed: int
-) -> Indices:
+def mix(lengths: Sequence[int], strategy: str, probabilities: Sequence[float] | None, seed: int) -> Indices:
     """Return the order of the records of several data sets, counted through as if they stood one after the other."""
     if strategy == "concat" or len(lengths) == 1:
         return numpy.arange(sum(lengths))

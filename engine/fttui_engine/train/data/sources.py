@@ -96,9 +96,7 @@ def _described(name: str, entry: Mapping[str, Any], place: str, shelf: _Shelf) -
     if fault := entry_fault(entry):
         raise DataError(f"data set {name!r} in {place} {fault.what}", fault.hint)
     if hub_name := entry.get("hf_hub_url"):
-        wanted = HubDataset(
-            hub_name, entry.get("subset"), entry.get("split") or "train", entry.get("folder")
-        )
+        wanted = HubDataset(hub_name, entry.get("subset"), entry.get("split") or "train", entry.get("folder"))
         files = fetch_files(wanted, shelf.cache_dir)
     else:
         file = Path(shelf.dataset_dir).expanduser() / entry["file_name"]
