@@ -74,7 +74,7 @@ def of_seven_billion(model: Path) -> tuple[str, ...]:
 
 @needs_compiler
 def test_why_seven_billion_weights_in_4_bits_do_not_fit_eight_p4(driver: Path, model: Path) -> None:
-    memory = memory_json(driver, "eight_p4", *of_seven_billion(model), "run.gpus=8")
+    memory = memory_json(driver, "eight_p4", *of_seven_billion(model), "run.gpus=8", "run.strategy=ddp")
     assert memory["fits"] is False
     assert [gpu["index"] for gpu in memory["per_gpu"]] == list(range(8))
     first = memory["per_gpu"][0]
@@ -242,3 +242,47 @@ def test_what_no_single_change_does_a_combination_does() -> None:
 
 def test_where_nothing_helps_no_advice_claims_to() -> None:
     assert not any(entry.fits for entry in advised(3, bf16=True)[3])
+
+
+@needs_compiler
+def test_left_to_itself_the_run_divides_the_model_and_the_check_says_so(driver: Path, model: Path) -> None:
+    memory = memory_json(driver, "eight_p4", *of_seven_billion(model), "run.gpus=8")
+    ddp = memory_json(driver, "eight_p4", *of_seven_billion(model), "run.gpus=8", "run.strategy=ddp")
+    assert "run.strategy: auto becomes fsdp" in memory["explanation"]
+    assert "activations and logits, 15.4 GiB, belong to the batch of each" in memory["explanation"]
+    terms = memory["prediction"]["terms"]
+    assert terms["weights"] == pytest.approx(ddp["prediction"]["terms"]["weights"] / 8, rel=0.001)
+    assert memory["advice"][0]["changes"] == {
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": 8,
+    }
+    assert (memory["advice"][0]["fits"], memory["advice"][0]["is_tight"]) == (True, False)
+
+
+@needs_compiler
+def test_where_one_change_is_tight_several_leave_room(driver: Path, model: Path) -> None:
+    memory = memory_json(driver, "eight_p4", *of_seven_billion(model), "run.gpus=8", "run.strategy=ddp")
+    roomy = memory["advice"][-1]
+    assert roomy["changes"]["run.strategy"] == "fsdp"
+    assert 1.2 * roomy["predicted_bytes"] <= memory["per_gpu"][0]["free_bytes"]
+    assert not roomy["is_tight"]
+
+
+@needs_compiler
+def test_other_gpus_of_the_host_are_thought_of(driver: Path, model: Path) -> None:
+    one = ("per_device_train_batch_size=1", "cutoff_len=4096")
+    memory = memory_json(driver, "eight_p4", *of_seven_billion(model), *one)
+    assert memory["advice"][0]["changes"] == {"run.gpus": 8, "run.strategy": "fsdp"}
+    assert memory["advice"][0]["fits"]
+    with_advice = memory_json(
+        driver, "eight_p4", *of_seven_billion(model), *one, "run.gpus=8", "run.strategy=fsdp"
+    )
+    assert with_advice["prediction"]["predicted_bytes"] == memory["advice"][0]["predicted_bytes"]
+
+
+def test_a_loss_in_chunks_is_advised_first_where_a_large_vocabulary_is_the_peak() -> None:
+    values = advised(8, bf16=True, quantization_bit=4, per_device_train_batch_size=1, chunked_loss="false")[1]
+    llama_3 = {"vocab_size": 128256, "intermediate_size": 14336, "num_key_value_heads": 8}
+    device = Device(8 * GIB, on_cpu=False, processes=1, compute_capability=(8, 6))
+    first = advise(read_shape(LLAMA_2_7B | llama_3), values, device)[0]
+    assert (first.changes, first.fits) == ({"chunked_loss": "auto"}, True)

@@ -139,7 +139,7 @@ def _moments(shape: ModelShape, work: Workload) -> list[tuple[str, Terms]]:
     if work.sharing.divides_weights and work.quantization_bits:
         # Weights are packed on the GPU, the whole model on each, and divided after that.
         whole = weights_bytes(shape, work)
-        moments.append(("loading", {"gathered": whole - work.sharing.part(whole)}))
+        moments.append(("loading of the weights", {"gathered": whole - work.sharing.part(whole)}))
     if work.evaluation_batch:
         evaluation = {
             "activations": activations.evaluation_bytes(shape, work),

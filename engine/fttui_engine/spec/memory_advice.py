@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from fttui_engine.hardware.capability import best_precision, rules_for
 from fttui_engine.spec.keys import KEYS
+from fttui_engine.spec.lint_ranks import DIVISIBLE_OPTIMIZERS, DIVISIBLE_STAGES
 from fttui_engine.spec.memory import KNOWN_ERROR, Prediction, predict
 from fttui_engine.spec.model_shape import ModelShape, UnknownShapeError
 from fttui_engine.spec.workload import read_workload
@@ -39,6 +40,21 @@ class Device(NamedTuple):
     on_cpu: bool
     processes: int
     compute_capability: tuple[int, int] | None
+    # All that this host has, of which the run may have fewer.
+    visible_gpus: int = 1
+    # What fits by less than this part of the prediction is tight.
+    reserve: float = KNOWN_ERROR
+
+
+def with_changes(values: Values, changes: Values) -> Values:
+    """``values`` with these changes; keys of the run: block are written with dots."""
+    changed = dict(values)
+    for key, value in changes.items():
+        if key.startswith("run."):
+            changed["run"] = {**changed.get("run", {}), key.removeprefix("run."): value}
+        else:
+            changed[key] = value
+    return changed
 
 
 Step = Callable[[Values, Prediction, Device], Iterator[tuple[Values, str]]]
@@ -47,8 +63,9 @@ Step = Callable[[Values, Prediction, Device], Iterator[tuple[Values, str]]]
 def advise(shape: ModelShape, values: Values, device: Device) -> list[Advice]:
     """What to change so that the run fits, best first; nothing when it fits or when no change helps.
 
-    Changes that suffice by themselves come first. If there are none, the first advice is the shortest row of changes
-    that suffices together, and single changes follow by what they save.
+    Changes that suffice by themselves come first, and where all of these are tight, a row of changes that leaves room.
+    If no single one suffices, the first advice is the shortest row that does, and single changes follow by what they
+    save.
     """
     before = _predict(shape, values, device)
     if before.predicted_bytes <= device.free_bytes:
@@ -56,13 +73,19 @@ def advise(shape: ModelShape, values: Values, device: Device) -> list[Advice]:
     singles = [advice for step in STEPS if (advice := _best(shape, values, before, device, step))]
     enough = [advice for advice in singles if advice.fits]
     if enough:
-        return enough
-    together = _together(shape, values, device)
+        roomy = (
+            _together(shape, values, device, with_room=True) if all(one.is_tight for one in enough) else None
+        )
+        return [*enough, *([roomy] if roomy else [])]
+    together = _together(shape, values, device, with_room=False)
     return [*([together] if together else []), *sorted(singles, key=lambda advice: advice.predicted_bytes)]
 
 
 def _predict(shape: ModelShape, values: Values, device: Device) -> Prediction:
-    work = read_workload(values, shape, on_cpu=device.on_cpu, processes=device.processes)
+    gpus = values.get("run", {}).get("gpus")
+    # Advice may take more GPUs than the run was given.
+    processes = gpus if isinstance(gpus, int) and gpus > device.processes else device.processes
+    work = read_workload(values, shape, on_cpu=device.on_cpu, processes=processes)
     return predict(shape, work)
 
 
@@ -71,7 +94,7 @@ def _best(shape: ModelShape, values: Values, before: Prediction, device: Device,
     best: Advice | None = None
     for changes, cost in step(values, before, device):
         try:
-            after = _predict(shape, values | changes, device).predicted_bytes
+            after = _predict(shape, with_changes(values, changes), device).predicted_bytes
         except UnknownShapeError:
             continue
         best = _advice(changes, cost, after, device)
@@ -82,11 +105,13 @@ def _best(shape: ModelShape, values: Values, before: Prediction, device: Device,
     return best
 
 
-def _together(shape: ModelShape, values: Values, device: Device) -> Advice | None:
+def _together(shape: ModelShape, values: Values, device: Device, *, with_room: bool) -> Advice | None:
     """Changes one after the other, the mildest first, until the run fits; None when even all do not suffice."""
+    if with_room:
+        device = device._replace(free_bytes=int(device.free_bytes / (1 + KNOWN_ERROR)), reserve=0.0)
     taken: dict[Step, Advice] = {}
     while True:
-        changed = values | _changes(taken.values())
+        changed = with_changes(values, _changes(taken.values()))
         before = _predict(shape, changed, device)
         # One change can make others worth while: a small batch saves nothing where the optimizer is the peak.
         found = (
@@ -106,16 +131,18 @@ def _without_needless(shape: ModelShape, values: Values, device: Device, taken: 
     """One advice from several, without those that a later one made needless."""
     for advice in list(taken):
         others = [other for other in taken if other is not advice]
-        if others and _suffices(shape, values | _changes(others), device):
+        if others and _suffices(shape, with_changes(values, _changes(others)), device):
             taken = others
     changes = _changes(taken)
     cost = "; ".join(dict.fromkeys(advice.cost for advice in taken))
-    return _advice(changes, cost, _predict(shape, values | changes, device).predicted_bytes, device)
+    return _advice(
+        changes, cost, _predict(shape, with_changes(values, changes), device).predicted_bytes, device
+    )
 
 
 def _advice(changes: Values, cost: str, predicted_bytes: int, device: Device) -> Advice:
     fits = predicted_bytes <= device.free_bytes
-    is_tight = fits and predicted_bytes * (1 + KNOWN_ERROR) > device.free_bytes
+    is_tight = fits and predicted_bytes * (1 + device.reserve) > device.free_bytes
     return Advice(changes, cost, predicted_bytes, fits, is_tight)
 
 
@@ -164,7 +191,32 @@ def _smaller_batch(values: Values, _: Prediction, __: Device) -> Iterator[tuple[
         yield changes, "the same examples in each update, somewhat slower"
 
 
+def _chunked_loss(values: Values, _: Prediction, __: Device) -> Iterator[tuple[Values, str]]:
+    if values.get("chunked_loss") == "false" and values["stage"] in ("sft", "pt"):
+        yield {"chunked_loss": "auto"}, "the same result to rounding"
+
+
+def _divided(values: Values, _: Prediction, device: Device) -> Iterator[tuple[Values, str]]:
+    """FSDP divides weights, gradients and optimizer states among the GPUs; activations stay with each."""
+    divides = values["run"].get("strategy") in ("fsdp", "deepspeed") or values.get("fsdp", "no") != "no"
+    if device.on_cpu or divides or values.get("quantization_bit") == 8:
+        return
+    if values["stage"] not in DIVISIBLE_STAGES or values["optim"] not in DIVISIBLE_OPTIMIZERS:
+        return
+    if device.processes > 1:
+        yield {"run.strategy": "fsdp"}, "the same result; every layer travels between the GPUs at every step"
+    elif device.visible_gpus > 1:
+        changes = {"run.gpus": device.visible_gpus, "run.strategy": "fsdp"}
+        yield (
+            changes,
+            f"divides the model among {device.visible_gpus} GPUs; the batch is that many times as large",
+        )
+
+
 def _smaller_optimizer(values: Values, _: Prediction, __: Device) -> Iterator[tuple[Values, str]]:
+    if values["run"].get("strategy") == "fsdp":
+        # It cannot divide states in 8 bits.
+        return
     if values["optim"].startswith("adamw_torch") or values["optim"] == "paged_adamw_32bit":
         yield {"optim": EIGHT_BIT_OPTIMIZER}, "nearly the same result; needs bitsandbytes"
 
@@ -205,9 +257,12 @@ def _shorter_examples(values: Values, _: Prediction, __: Device) -> Iterator[tup
 # From what changes nothing about the result to what changes it most.
 STEPS: tuple[Step, ...] = (
     _smaller_evaluation,
+    _chunked_loss,
     _sixteen_bits,
     _smaller_batch,
     _checkpointing,
+    # Before the 8-bit optimizer, whose states FSDP cannot divide.
+    _divided,
     _smaller_optimizer,
     _adapter,
     _four_bits,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fttui_engine.spec.disk import checkpoint_bytes, disk_bytes
 from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.memory import LIBRARY_BYTES, Prediction, predict, weights_bytes
-from fttui_engine.spec.memory_advice import Advice, Device, advise
+from fttui_engine.spec.memory_advice import Advice, Device, advise, with_changes
 from fttui_engine.spec.memory_words import NO_WAY_OUT, Room, explain
 from fttui_engine.spec.model_config import read_model_config
 from fttui_engine.spec.model_shape import ModelShape, UnknownShapeError, read_shape
@@ -14,12 +14,23 @@ from fttui_engine.spec.workload import DECISIVE_KEYS, Workload, read_workload
 
 if TYPE_CHECKING:
     from fttui_engine.hardware.gpus import Gpu
+    from fttui_engine.spec.config import TrainingConfig
     from fttui_engine.spec.resolved import Resolved
 
 # How the origin of a value begins that nobody wrote.
 DEFAULT = "default"
+# As in train/ranks/strategy.py: the part of a card up to which a whole model on each is chosen.
+USABLE_BY_DDP = 0.9
 # Of Python and CUDA's libraries in the worker's host memory, beside LIBRARY_BYTES.
 CUDA_HOST_BYTES = 1_500_000_000
+
+
+class RunPrediction(NamedTuple):
+    """A prediction together with what it is about."""
+
+    prediction: Prediction
+    model_type: str
+    strategy: str
 
 
 class Place(NamedTuple):
@@ -85,10 +96,11 @@ def report_memory(resolved: "Resolved") -> MemoryReport:
             gpus=place.gpus, reason=f"There is no prediction until {', '.join(faults)} is right."
         )
     try:
-        shape, work = _read(resolved, on_cpu=on_cpu)
+        shape = read_shape(_read_config(resolved))
+        values = _settled(resolved, shape, place)
+        work = read_workload(values, shape, on_cpu=on_cpu, processes=_processes(resolved, on_cpu))
     except UnknownShapeError as error:
         return MemoryReport(gpus=place.gpus, reason=str(error))
-    values = resolved.values
     report = MemoryReport(
         prediction=predict(shape, work),
         gpus=place.gpus,
@@ -101,7 +113,19 @@ def report_memory(resolved: "Resolved") -> MemoryReport:
         return report._replace(
             reason=place.missing or "The driver does not say how much memory of the GPU is free."
         )
-    return _with_verdict(report, shape, work, values, Room(place.gpus, free, place.visible))
+    report = _with_verdict(report, shape, work, values, Room(place.gpus, free, place.visible))
+    if values is not resolved.values:
+        chosen = "run.strategy: auto becomes fsdp here, because no GPU has room for the whole model."
+        report = report._replace(explanation=f"{report.explanation} {chosen}")
+    return report
+
+
+def predict_for(config: "TrainingConfig", *, cutoff_len: int, on_cpu: bool, processes: int) -> RunPrediction:
+    """What one process is going to take for examples this long; raises UnknownShapeError where nothing is known."""
+    values = {**vars(config), "cutoff_len": cutoff_len}
+    shape = read_shape(read_model_config(config.model_name_or_path, config.model_revision, config.cache_dir))
+    work = read_workload(values, shape, on_cpu=on_cpu, processes=processes)
+    return RunPrediction(predict(shape, work), shape.model_type, work.sharing.strategy)
 
 
 def free_bytes_of(gpus: "tuple[Gpu, ...]") -> int | None:
@@ -126,13 +150,22 @@ def _decisive_faults(resolved: "Resolved") -> list[str]:
     return sorted(faults)
 
 
-def _read(resolved: "Resolved", *, on_cpu: bool) -> tuple[ModelShape, Workload]:
+def _read_config(resolved: "Resolved") -> dict[str, Any]:
     values = resolved.values
-    config = read_model_config(
-        values["model_name_or_path"], values["model_revision"], values.get("cache_dir")
-    )
-    shape = read_shape(config)
-    return shape, read_workload(values, shape, on_cpu=on_cpu, processes=_processes(resolved, on_cpu))
+    return read_model_config(values["model_name_or_path"], values["model_revision"], values.get("cache_dir"))
+
+
+def _settled(resolved: "Resolved", shape: ModelShape, place: Place) -> dict[str, Any]:
+    """The values with the strategy that ``auto`` is going to become, by the rule of the worker."""
+    values = resolved.values
+    count = _processes(resolved, not place.gpus)
+    if not place.gpus or count < 2 or resolved.run.strategy != "auto" or values.get("quantization_bit") == 8:
+        return values
+    totals = [gpu.memory_total_bytes for gpu in place.gpus if gpu.memory_total_bytes]
+    alone = predict(shape, read_workload(values, shape, on_cpu=False, processes=count)).predicted_bytes
+    if not totals or alone < USABLE_BY_DDP * min(totals):
+        return values
+    return with_changes(values, {"run.strategy": "fsdp"})
 
 
 def _processes(resolved: "Resolved", on_cpu: bool) -> int:
@@ -172,7 +205,9 @@ def _with_verdict(
     if prediction is None:
         return report
     capabilities = [gpu.compute_capability for gpu in room.gpus if gpu.compute_capability]
-    device = Device(room.free_bytes, work.on_cpu, work.processes, min(capabilities, default=None))
+    device = Device(
+        room.free_bytes, work.on_cpu, work.processes, min(capabilities, default=None), room.visible_gpus
+    )
     advice = advise(shape, values, device)
     fits = prediction.predicted_bytes <= room.free_bytes
     explanation = explain(prediction, work, shape, room)

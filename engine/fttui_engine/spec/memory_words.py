@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fttui_engine.spec.memory import KNOWN_ERROR, Prediction
+from fttui_engine.spec.memory import KNOWN_ERROR, Prediction, weights_bytes
 from fttui_engine.spec.model_shape import ModelShape
 from fttui_engine.spec.workload import Workload
 
@@ -68,7 +68,7 @@ def explain(prediction: Prediction, work: Workload, shape: ModelShape, room: Roo
         return f"It fits: {verdict}."
     parts = [f"It does not fit: {verdict}.", _largest(prediction)]
     if work.quantization_bits is not None:
-        parts.append(_about_packing(prediction, work, shape, free))
+        parts.append(_about_packing(work, shape, free))
     if prediction.terms.get("logits", 0) > predicted / 5:
         size = work.evaluation_batch if prediction.moment == "evaluation" else work.batch
         parts.append(
@@ -94,11 +94,15 @@ def _largest(prediction: Prediction) -> str:
     return "Most of it: " + ", ".join(f"{TERM_WORDS[name]} {gibibytes(size)}" for name, size in terms) + "."
 
 
-def _about_packing(prediction: Prediction, work: Workload, shape: ModelShape, free_bytes: int) -> str:
-    weights = prediction.terms["weights"]
+def _about_packing(work: Workload, shape: ModelShape, free_bytes: int) -> str:
+    weights = weights_bytes(shape, work)
     ends = shape.embedding_weights * work.weight_bytes
     bits = work.quantization_bits
-    text = f"In {bits} bits the weights take {gibibytes(weights)}, {gibibytes(ends)} of it embeddings and head, which are not packed"
+    whose = " of the whole model" if work.sharing.divides_weights else ""
+    text = (
+        f"In {bits} bits the weights{whose} take {gibibytes(weights)}, {gibibytes(ends)} of it embeddings and head, which "
+        "are not packed"
+    )
     if weights < free_bytes:
         return text + "; bits shrink the weights only, not activations, logits and adapters."
     return text + "; these alone are more than there is."
@@ -106,12 +110,21 @@ def _about_packing(prediction: Prediction, work: Workload, shape: ModelShape, fr
 
 def _about_several(prediction: Prediction, work: Workload, room: Room) -> str:
     count = max(work.processes, room.visible_gpus)
+    if work.sharing.divides_weights:
+        kept = sum(prediction.terms.get(name, 0) for name in ("activations", "logits"))
+        return (
+            f"FSDP divides weights, gradients and optimizer states among {work.processes} GPUs; activations and logits, "
+            f"{gibibytes(kept)}, belong to the batch of each and are not divided."
+        )
     divided = sum(prediction.terms.get(name, 0) for name in DIVIDED_TERMS)
     rest = prediction.predicted_bytes - divided + divided // count
     if rest <= room.free_bytes:
-        remedy = f"dividing the model among {count} (FSDP) would help."
+        remedy = f"dividing the model among {count} (run.strategy: fsdp) would help."
     else:
-        remedy = f"dividing the model among {count} (FSDP) would not do either, as {gibibytes(rest)} would stay on each."
+        remedy = (
+            f"dividing the model among {count} (run.strategy: fsdp) would not do by itself, as {gibibytes(rest)} would "
+            "stay on each."
+        )
     if work.processes > 1:
         return (
             f"{work.processes} GPUs do not add up: DDP gives each of them a whole copy of the model and a batch of its "

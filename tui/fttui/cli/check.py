@@ -1,15 +1,16 @@
 """``fttui check``: what is wrong with a configuration, before anything starts."""
 
 import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 
+from fttui.cli.memory_lines import Experience, experience_with, memory_lines
 from fttui_engine.errors import ExitCode, WrongRequestError
 from fttui_engine.runs.logs import one_line
+from fttui_engine.runs.memory import MemoryRecord
 from fttui_engine.spec.check import CheckReport, check
 from fttui_engine.spec.load import resolve
-from fttui_engine.spec.memory_report import MemoryReport
-from fttui_engine.spec.memory_words import TERM_WORDS, change_text, gibibytes
 
 
 def run(args: Namespace) -> int:
@@ -18,14 +19,27 @@ def run(args: Namespace) -> int:
         raise WrongRequestError("there is nothing to check", "name a CONFIG or a --profile")
     config = None if args.config is None else Path(args.config)
     report = check(resolve(config, profile=args.profile, overrides=args.set))
+    experience = experience_with(report.memory, _probe(report) if args.probe else None)
     if args.json:
-        print(json.dumps(report.to_json(), indent=1))
+        verdict = report.to_json()
+        verdict["memory"] |= experience.to_json(report.memory)
+        print(json.dumps(verdict, indent=1))
     else:
-        _print_verdict(report, f"profile {args.profile}" if config is None else str(config))
+        _print_verdict(report, experience, f"profile {args.profile}" if config is None else str(config))
     return ExitCode.DONE if report.ok else ExitCode.WRONG_REQUEST
 
 
-def _print_verdict(report: CheckReport, name: str) -> None:
+def _probe(report: CheckReport) -> MemoryRecord | None:
+    """Measure; what is wrong with the configuration is said by the verdict, and nothing is measured then."""
+    if not report.ok:
+        return None
+    from fttui_engine.launch.probe import probe
+
+    print("fttui: three steps are trained on the longest examples to measure their memory", file=sys.stderr)
+    return probe(report.resolved)
+
+
+def _print_verdict(report: CheckReport, experience: Experience, name: str) -> None:
     findings = report.resolved.findings
     lines = [
         *(f"error: {finding.message}" for finding in findings.errors),
@@ -35,7 +49,7 @@ def _print_verdict(report: CheckReport, name: str) -> None:
     ]
     for line in lines:
         print(one_line(line))
-    for line in _memory_lines(report.memory):
+    for line in memory_lines(report.memory, experience):
         print(one_line(line))
     if report.ok:
         print(one_line(f"{name} can be started."))
@@ -46,32 +60,3 @@ def _print_verdict(report: CheckReport, name: str) -> None:
 
 def _line(line: int | None) -> str:
     return "" if line is None else f" (line {line})"
-
-
-def _memory_lines(memory: MemoryReport) -> list[str]:
-    """The prediction as a small table, the verdict, and what to change."""
-    if memory.prediction is None:
-        return [f"memory: {memory.reason}"] if memory.reason else []
-    on_cpu = "libraries" in memory.prediction.terms
-    total = gibibytes(memory.prediction.predicted_bytes)
-    where = "on this host" if on_cpu else "on each GPU"
-    lines = [f"memory: {total} {where}, at the {memory.prediction.moment}:"]
-    terms = sorted(memory.prediction.terms.items(), key=lambda term: -term[1])
-    lines += [f"  {gibibytes(size):>10}  {TERM_WORDS[name]}" for name, size in terms]
-    lines.append(f"  {_disk(memory)}")
-    if memory.explanation:
-        lines.append(f"memory: {memory.explanation}")
-    elif memory.reason:
-        lines.append(f"memory: whether it fits is not known. {memory.reason}")
-    for advice in memory.advice:
-        answer = "may just fit" if advice.is_tight else "fits" if advice.fits else "does not fit by itself"
-        size = gibibytes(advice.predicted_bytes)
-        lines.append(f"advice: {change_text(advice.changes)} -> {size}, {answer}; {advice.cost}")
-    return lines
-
-
-def _disk(memory: MemoryReport) -> str:
-    each = f"a checkpoint takes {gibibytes(memory.checkpoint_bytes or 0)} of disk"
-    if memory.disk_bytes is None:
-        return f"{each}; how many there will be depends on the data (set save_total_limit)"
-    return f"{each}, the run {gibibytes(memory.disk_bytes)}"

@@ -1,0 +1,85 @@
+"""Measuring a configuration's memory with some real steps, in a process that leaves nothing behind but the figure."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from fttui_engine.errors import FttuiError, WrongRequestError
+from fttui_engine.launch.gpu_choice import choose_gpus
+from fttui_engine.runs.attempt import Launch, Request
+from fttui_engine.runs.memory import MemoryRecord, append_probe, read_memory
+from fttui_engine.runs.run import Run
+
+if TYPE_CHECKING:
+    from fttui_engine.spec.resolved import Resolved
+
+# What a probe calls itself where runs have their id.
+PROBE = "probe"
+
+
+def probe(resolved: "Resolved") -> MemoryRecord:
+    """Train three steps on the longest examples and return prediction and measured peak; raises FttuiError."""
+    if not resolved.ok:
+        raise WrongRequestError("the configuration has errors", "mend them first; then probe")
+    if resolved.run.command is not None:
+        raise WrongRequestError("run.command is a program of your own", "a probe knows our own training only")
+    if resolved.run.strategy in ("fsdp", "deepspeed") or resolved.values.get("fsdp", "no") != "no":
+        raise WrongRequestError(
+            "a probe is one process, which cannot divide a model",
+            "start the run with max_steps: 3; it records what it took, and fttui estimates shows it",
+        )
+    with TemporaryDirectory(prefix="fttui-probe-") as folder:
+        run = Run(Path(folder) / PROBE)
+        record = _measured(run, resolved)
+    append_probe(record)
+    return record
+
+
+def _measured(run: Run, resolved: "Resolved") -> MemoryRecord:
+    from fttui_engine.spec.resolved import write_spec
+
+    attempt = run.attempt(1)
+    attempt.create(Request("scratch"))
+    argv = [resolved.run.python or sys.executable, "-P", "-m", "fttui_engine.train.probe"]
+    write_spec(resolved.with_value("output_dir", str(run.path / "result"), PROBE), run.spec_path)
+    attempt.write_launch(Launch(argv, {}, str(Path.cwd()), None, None))
+    with attempt.log_path.open("wb") as log:
+        code = _wait_for(argv, _environment(run, resolved), log.fileno())
+    outcome, record = attempt.read_outcome(), read_memory(run.path)
+    if outcome is None or outcome.result != "finished":
+        text = attempt.log_path.read_text(errors="replace").strip().splitlines() or [f"exit code {code}"]
+        raise FttuiError(
+            f"the probe failed: {outcome.message if outcome else text[-1]}",
+            (outcome.advice if outcome else "") or "fttui check without --probe says what is predicted",
+        )
+    if record is None or record.measured_bytes is None:
+        raise FttuiError("the probe ran, but nothing is predicted for this model", "fttui check says why")
+    return record
+
+
+def _environment(run: Run, resolved: "Resolved") -> dict[str, str]:
+    gpus = (choose_gpus(resolved.run.gpus) or [])[:1]
+    return {
+        **os.environ,
+        "TOKENIZERS_PARALLELISM": "false",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)),
+        **(resolved.run.environment or {}),
+        "FTTUI_RUN": PROBE,
+        "FTTUI_RUN_DIR": str(run.path),
+        "FTTUI_ATTEMPT": "1",
+    }
+
+
+def _wait_for(argv: list[str], environment: dict[str, str], log: int) -> int:
+    process = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        return process.wait()
+    finally:
+        # An interrupted probe leaves no training behind.
+        if process.poll() is None:
+            process.kill()
+            process.wait()
