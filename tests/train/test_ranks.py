@@ -211,8 +211,9 @@ def test_two_ranks_stopped_and_resumed_equal_a_straight_run(ranked, cell):
         ("ddp", {}),
         ("fsdp", {"finetuning_type": "full", "learning_rate": 5e-4}),
         ("fsdp", {"quantization_bit": 4}),
+        ("fsdp", {"finetuning_type": "full", "learning_rate": 5e-4, "packing": True, "chunked_loss": "true"}),
     ],
-    ids=["ddp", "fsdp", "fsdp-qlora"],
+    ids=["ddp", "fsdp", "fsdp-qlora", "fsdp-packed-chunked"],
 )
 def test_any_number_of_ranks_trains_and_goes_on_as_one_process(ranked, without_dropout, strategy, kind):
     values = {"model_name_or_path": without_dropout, "run": {"processes": 2, "strategy": strategy}} | kind
