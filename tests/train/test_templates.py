@@ -8,6 +8,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from fttui_engine.spec.lint_template import BUILT_IN_NAMES
 from fttui_engine.train.data.formats import Conversation
 from fttui_engine.train.data.template_table import FORMS
 from fttui_engine.train.data.templates import choose_template, jinja_of, template_of
@@ -66,8 +67,9 @@ def test_built_in_templates_give_llamafactorys_tokens_and_labels(case: dict[str,
     assert tokens_and_labels(tokenizer, case) == (case["input_ids"], labels_of(case))
 
 
-def test_every_template_is_recorded() -> None:
+def test_every_template_is_recorded_and_known_to_the_check() -> None:
     assert {case["template"] for case in RECORD["cases"]} == set(FORMS)
+    assert BUILT_IN_NAMES.split() == list(FORMS)
 
 
 CHATML_CASES = [case for case in RECORD["cases"] if case["template"] in ("chatml", "qwen3_nothink")]

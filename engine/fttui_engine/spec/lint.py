@@ -83,6 +83,10 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     check_training(case)
     check_ranks(case)
     check_preference(case)
+    if "template" in case.values:
+        from fttui_engine.spec.lint_template import check_template
+
+        check_template(case)
 
 
 def _check_run(case: Lint) -> None:
