@@ -75,7 +75,7 @@ class Contrasted(NamedTuple):
     labels: numpy.ndarray
     kl_input_ids: numpy.ndarray
     kl_labels: numpy.ndarray
-    is_good: bool
+    is_good: numpy.ndarray
 
 
 class PairReader:
@@ -163,7 +163,7 @@ class Mismatched(Sequence[Contrasted]):
         return Contrasted(
             *self._cut(judged.prompt_ids, judged.answer_ids),
             *self._cut(judged.prompt_ids, other.answer_ids),
-            bool(judged.is_good[0]),
+            judged.is_good,
         )
 
     def __iter__(self) -> Iterator[Contrasted]:
@@ -204,7 +204,7 @@ class ContrastedCollator:
         batch = self._pad([Example(*example[:2]) for example in examples])
         others = self._pad([Example(*example[2:4]) for example in examples])
         batch |= {f"kl_{name}": tensor for name, tensor in others.items()}
-        return {**batch, "is_good": torch.tensor([example.is_good for example in examples])}
+        return {**batch, "is_good": torch.tensor([bool(example.is_good[0]) for example in examples])}
 
 
 def _prompt_and_answer(

@@ -1,5 +1,6 @@
 """Models that are not trained and stand beside the one that is: the reference of dpo and kto, a reward model."""
 
+import copy
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -8,28 +9,31 @@ from typing import Any
 
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
-from fttui_engine.train.models.load import find_model, load_model
+from fttui_engine.train.models.load import find_model, load_model, weights_dtype
 from fttui_engine.train.models.value_head import FILE, ValueModel, load_value_head
 
 
-def load_reference(config: TrainingConfig) -> Any:
-    """Return a frozen model to compare with, or ``None`` where the model with its adapter switched off is the one.
+def reference_for(model: Any, config: TrainingConfig) -> Any:
+    """Return a frozen model to compare ``model`` with, or ``None`` where it is the one, with its adapter switched off.
 
-    In full and freeze training it is a second copy of the model, as large as the weights in the precision that is
-    computed in; nothing of it is trained, so that it takes neither gradients nor an optimizer.
+    In full and freeze training it is a copy, as large as the weights in the precision that is computed in; nothing of it
+    is trained, so that it takes neither gradients nor an optimizer.
     """
-    if config.ref_model is None:
-        if config.finetuning_type in ("lora", "oft"):
-            return None
-        # What these have been merged into is what the training begins with.
-        adapters = config.adapter_name_or_path or ()
-        return load_frozen(config, config.model_name_or_path, adapters=adapters)
-    return load_frozen(
-        config,
-        config.ref_model,
-        quantization_bit=config.ref_model_quantization_bit,
-        adapters=config.ref_model_adapters or (),
-    )
+    if config.ref_model is not None:
+        return load_frozen(
+            config,
+            config.ref_model,
+            quantization_bit=config.ref_model_quantization_bit,
+            adapters=config.ref_model_adapters or (),
+        )
+    if hasattr(model, "peft_config"):
+        return None
+    # Not loaded once more: words that were added to the vocabulary, and adapters merged before, are in the copy too.
+    reference = copy.deepcopy(model).requires_grad_(False)
+    dtype = weights_dtype(_not_trained(config))
+    for weight in reference.parameters():
+        weight.data = weight.data.to(dtype)
+    return reference.eval()
 
 
 def load_reward_model(
@@ -65,11 +69,10 @@ def load_frozen(
 ) -> Any:
     """Return a model with its adapters that is not trained, in the precision that the run computes in."""
     frozen = dataclasses.replace(
-        config,
+        _not_trained(config),
         model_name_or_path=name,
         quantization_bit=quantization_bit,
-        # Of no effect on a model that is not trained, but the precision of its weights follows from it.
-        finetuning_type="lora",
+        train_from_scratch=False,
     )
     model = load_model(frozen, find_model(frozen))
     for number, adapter in enumerate(adapters, start=1):
@@ -78,6 +81,11 @@ def load_frozen(
             model = model.merge_and_unload()
     model.requires_grad_(False)
     return model.eval()
+
+
+def _not_trained(config: TrainingConfig) -> TrainingConfig:
+    """Return a configuration by which weights are loaded in the precision that is computed in."""
+    return dataclasses.replace(config, finetuning_type="lora")
 
 
 def _with_adapter(model: Any, adapter: str) -> Any:

@@ -39,8 +39,7 @@ def collator(config: TrainingConfig, tokenizer: Any) -> Callable[[Sequence[Any]]
 
 
 def trainer(config: TrainingConfig) -> "Callable[..., WorkerTrainer]":
-    """Return what makes the Trainer; loads the reference where it is a model of its own."""
-    from fttui_engine.train.models.frozen import load_reference
+    """Return what makes the Trainer, which loads or copies the reference where it is a model of its own."""
     from fttui_engine.train.stages.preference_trainer import JudgedTrainer
 
-    return functools.partial(JudgedTrainer, config=config, reference=load_reference(config))
+    return functools.partial(JudgedTrainer, config=config)

@@ -35,10 +35,7 @@ def collator(config: TrainingConfig, tokenizer: Any) -> Callable[[Sequence[Any]]
 
 
 def trainer(config: TrainingConfig) -> "Callable[..., WorkerTrainer]":
-    """Return what makes the Trainer; loads the reference where it is a model of its own."""
-    from fttui_engine.train.models.frozen import load_reference
-    from fttui_engine.train.stages.preference_losses import WITHOUT_REFERENCE
+    """Return what makes the Trainer, which loads or copies the reference where it is a model of its own."""
     from fttui_engine.train.stages.preference_trainer import PairTrainer
 
-    reference = None if config.pref_loss in WITHOUT_REFERENCE else load_reference(config)
-    return functools.partial(PairTrainer, config=config, reference=reference)
+    return functools.partial(PairTrainer, config=config)

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 
 from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.errors import ModelError
 from fttui_engine.train.loop.measures import Measure, Measures, mean_of
+from fttui_engine.train.models.frozen import reference_for
 from fttui_engine.train.stages.measuring_trainer import BatchLoss, MeasuringTrainer, is_real, stacked
 from fttui_engine.train.stages.preference_losses import (
     MEAN_PER_TOKEN,
@@ -24,14 +26,29 @@ _ROWS = ("input_ids", "attention_mask", "labels")
 class ReferenceTrainer(MeasuringTrainer):
     """A Trainer with a reference: a model of its own, or the trained one with its adapter switched off."""
 
-    def __init__(self, *, config: TrainingConfig, reference: Any, **arguments: Any) -> None:
+    def __init__(self, *, config: TrainingConfig, **arguments: Any) -> None:
         # Dropout would blur the difference between the model and its reference.
-        for model in (arguments["model"], reference):
-            if model is not None:
-                switch_off_dropout(model)
+        switch_off_dropout(arguments["model"])
         super().__init__(**arguments)
         self.config = config
-        self.reference = None if reference is None else self._placed(reference)
+        self.reference = None
+        if self.needs_reference and (reference := reference_for(self.model, config)) is not None:
+            self._require_vocabulary(reference)
+            switch_off_dropout(reference)
+            self.reference = self._placed(reference)
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the loss compares the model with a reference at all."""
+        return True
+
+    def _require_vocabulary(self, reference: Any) -> None:
+        known, needed = reference.get_input_embeddings().weight.shape[0], len(self.processing_class)
+        if known < needed:
+            raise ModelError(
+                f"ref_model knows {known} words, and the tokenizer of the trained model writes {needed}",
+                "give a ref_model with the same vocabulary, or leave it out",
+            )
 
     def _placed(self, reference: Any) -> Any:
         """Return the reference on its device, computing in the precision of the run."""
@@ -66,6 +83,11 @@ class PairTrainer(ReferenceTrainer):
         # The mean reward so far, from which pref_bco_weight measures.
         self._baseline, self._baseline_batches = 0.0, 0
 
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the loss compares the model with a reference at all."""
+        return self.config.pref_loss not in WITHOUT_REFERENCE
+
     def batch_loss(self, model: Any, inputs: dict[str, Any]) -> BatchLoss:
         """Return the loss of each pair, and the rewards that it implies."""
         config = self.config
@@ -73,7 +95,7 @@ class PairTrainer(ReferenceTrainer):
         logps = self.logps(model, rows, ld_alpha=config.ld_alpha)
         chosen, rejected = _halves(logps, config)
         reference = None
-        if config.pref_loss not in WITHOUT_REFERENCE:
+        if self.needs_reference:
             reference = _halves(self.reference_logps(model, rows), config)
         losses, chosen_rewards, rejected_rewards = pair_losses(config, chosen, rejected, reference)
         if reference and config.pref_bco_weight > 0:

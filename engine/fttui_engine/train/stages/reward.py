@@ -20,7 +20,7 @@ def equip(model: Any, config: TrainingConfig) -> Any:
     """Return the model with a value head, which goes on from the one that was saved with the model or its adapter."""
     from fttui_engine.train.models.value_head import add_value_head
 
-    adapters = getattr(config, "adapter_name_or_path", None) or ()
+    adapters = config.adapter_name_or_path or ()
     return add_value_head(model, adapters[-1] if adapters else config.model_name_or_path)
 
 
