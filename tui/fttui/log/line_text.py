@@ -11,8 +11,8 @@ HOLE_BYTES = 64
 
 _COLOURS = re.compile(r"\x1b\[([0-9;:]*)m")
 _TIMESTAMP = re.compile(
-    r"^(\[?(?:rank\d+\]?:? ?\[?)?)"  # a rank before it stays
-    r"\[?(?:\d{4}[-/]\d\d[-/]\d\d[T ,]?|(?=\d\d:))(?:\d\d:\d\d:\d\d)(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?[ :,-]*"
+    r"^(\[rank\d+\]:? *|)"  # stays
+    r"\[?(?:\d{4}[-/]\d\d[-/]\d\d[T ,]?)?\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?[ :,-]*"
 )
 
 

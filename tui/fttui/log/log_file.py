@@ -86,13 +86,13 @@ class LogFile:
     def start_of(self, offset: int) -> int:
         """Return where the piece begins in which an offset lies."""
         while offset > 0:
+            if offset % BLOCK_BYTES == 0 and b"\n" not in self._block(offset // BLOCK_BYTES - 1):
+                return offset
             number = (offset - 1) // BLOCK_BYTES
             newline = self._block(number).rfind(b"\n", 0, offset - number * BLOCK_BYTES)
             offset = number * BLOCK_BYTES
             if newline >= 0:
                 return offset + newline + 1
-            if number and b"\n" not in self._block(number - 1):
-                return offset
         return 0
 
     def at(self, start: int) -> Piece | None:

@@ -74,7 +74,7 @@ class Scanner:
             word not in (data.lower() if any_case else data) for word, any_case in self._words
         ):
             return array("q")
-        if self._over_many and data.isascii():
+        if self._over_many and data.isascii() and not _may_have_long_line(data):
             text = data.decode("ascii")
             if not _ODD.search(text):
                 return self._in_many_lines(low, text, self._over_many)
@@ -84,13 +84,13 @@ class Scanner:
         """Jump from match to match: ten times as fast as asking every line."""
         found = array("q")
         start = 0
-        while start < len(text) and (match := pattern.search(text, start)):
+        while (match := pattern.search(text, start)) and match.start() < len(text):
             line_start = text.rfind("\n", start, match.start()) + 1 or start
             line_end = text.find("\n", match.start())
             line_end = len(text) if line_end < 0 else line_end
-            if line_end - line_start >= BLOCK_BYTES:
-                found.extend(self._in_long_line(low + line_start, low + line_end))
-            elif self._fits(text[line_start:line_end]):
+            # A match that reaches into the next line is none; there may be a shorter one.
+            is_in_line = match.end() <= line_end and len(self._patterns) == 1
+            if is_in_line or self._fits(text[line_start:line_end]):
                 found.append(low + line_start)
             start = line_end + 1
         return found
@@ -100,7 +100,8 @@ class Scanner:
         start = low
         for raw in data.split(b"\n"):
             if len(raw) >= BLOCK_BYTES:
-                found.extend(self._in_long_line(start, start + len(raw)))
+                # With its newline, which is a part of its own where the line ends with a block.
+                found.extend(self._in_long_line(start, min(high, start + len(raw) + 1)))
             elif start < high and self._fits(plain(raw)):
                 found.append(start)
             start += len(raw) + 1
@@ -114,6 +115,12 @@ class Scanner:
 
     def _fits(self, text: str) -> bool:
         return all(pattern.search(text) for pattern in self._patterns)
+
+
+def _may_have_long_line(data: bytes) -> bool:
+    """Whether a line may be so long that it is cut in parts, which have ends and beginnings of their own."""
+    half = BLOCK_BYTES // 2
+    return any(data.find(b"\n", start, start + half) < 0 for start in range(0, len(data) - half, half))
 
 
 def main() -> None:
