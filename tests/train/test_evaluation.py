@@ -93,6 +93,22 @@ def test_accuracy_counts_learned_tokens_only() -> None:
     assert metrics.result("eval") == {"eval_accuracy": 1.0}, "the last evaluation is forgotten"
 
 
+def test_an_own_function_sees_every_example_once_and_no_filler() -> None:
+    seen: list[Any] = []
+
+    def own(together: Any) -> dict[str, float]:
+        seen.append(together)
+        return {"rows": len(together.label_ids), "eval_named": 1.0}
+
+    metrics = TokenMetrics(accuracy=False, function=own)
+    metrics.start()
+    metrics.add(torch.eye(4).expand(2, 4, 4), torch.tensor([[-100, 1, 2, 3], [-100, -100, -100, -100]]))
+    metrics.add(torch.eye(4)[:3].expand(1, 3, 4), torch.tensor([[-100, 5, 6]]))
+    assert metrics.result("eval") == {"eval_rows": 2.0, "eval_named": 1.0}
+    assert seen[0].label_ids.tolist() == [[-100, 1, 2, 3], [-100, 5, 6, -100]]
+    assert seen[0].predictions.tolist() == [[0, 1, 2, 3], [0, 1, 2, -100]]
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -181,6 +181,8 @@ def run_here(
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_VISIBLE_DEVICES": "" if chosen is None else str(chosen),
         "TOKENIZERS_PARALLELISM": "false",
+        # Bars of libraries would run through the answers; only the person's own lines are wanted.
+        "TQDM_DISABLE": "1",
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
     run = target.values.get("run") or {}

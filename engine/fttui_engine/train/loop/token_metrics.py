@@ -76,8 +76,10 @@ class TokenMetrics:
         self._right += int((foretold[:, :-1].eq(labels[:, 1:]) & learned).sum())
         self._learned += int(learned.sum())
         if self._function is not None:
-            self._predictions.append(foretold.int().cpu().numpy())
-            self._labels.append(labels.int().cpu().numpy())
+            # Rows in which nothing is learned only fill up the batch of a rank.
+            real = learned.any(1)
+            self._predictions.append(foretold[real].int().cpu().numpy())
+            self._labels.append(labels[real].int().cpu().numpy())
 
     def merge(self, ranks: Ranks) -> None:
         """Make the counts those of all ranks; all of them have to call."""
