@@ -31,7 +31,8 @@ def check_data(case: "Lint") -> None:
     if "dataset" not in case.values and "dataset" not in case.faulty:
         case.error(
             "dataset",
-            f"dataset is missing: what is the model to learn? A file, a name of {DATASET_INFO}, or {DEMO_DATASET}.",
+            f"dataset is missing: what is the model to learn? A file, a name of {DATASET_INFO}, or {DEMO_DATASET}."
+            + _verb_instead(case),
             allowed="files, names, or demo:instructions",
         )
     _check_mixing(case)
@@ -41,6 +42,18 @@ def check_data(case: "Lint") -> None:
     for key in ("dataset", "eval_dataset"):
         for entry in case.values.get(key, ()):
             _check_dataset(case, key, entry)
+
+
+def _verb_instead(case: "Lint") -> str:
+    """What a file is for that trains nothing: LLaMA-Factory has one form of file for all of its commands."""
+    for key, verb, what in (
+        ("export_dir", "export", "merges and writes a model"),
+        ("do_predict", "predict", "writes answers"),
+        ("adapter_name_or_path", "chat", "talks with a model"),
+    ):
+        if case.values.get(key):
+            return f" A file that only {what} goes with `fttui {verb} FILE`."
+    return ""
 
 
 def _check_mixing(case: "Lint") -> None:
