@@ -75,8 +75,8 @@ def test_each_evaluation_set_can_be_kept_apart(tokenizer, records):
     data = config(records(), eval_dataset=files, eval_on_each_dataset=True)
     splits = load(data, tokenizer, lambda line: None, never)
     assert {name: len(examples) for name, examples in splits.evaluation.items()} == {
-        "a.jsonl": 1,
-        "b.jsonl": 2,
+        "a": 1,
+        "b": 2,
     }
 
 

@@ -54,7 +54,10 @@ def load_splits(
     if saved and saved.exists():
         train, evaluation = load_folder(saved, preparation, log)
         return Splits(train, evaluation)
-    splits = _prepare_splits(config, preparation, log, _most_rows(config, processes))
+    most_rows = _most_rows(config, processes)
+    if config.streaming:
+        log(f"data: streaming reads the first {most_rows} records of each data set")
+    splits = _prepare_splits(config, preparation, log, most_rows)
     if saved:
         save_folder(saved, splits, preparation, log)
     return splits
@@ -91,11 +94,11 @@ def _prepare_splits(
 
 
 def _one_by_one(evaluation: Sequence[Prepared]) -> dict[str, Sequence[Any]]:
-    """Return the examples of each data set by its name; files of one name in several folders are numbered."""
+    """Return the examples of each data set by its name, which goes into eval_NAME_loss; equal names are numbered."""
     sets: dict[str, Sequence[Any]] = {}
     for number, each in enumerate(evaluation, start=1):
-        name = each.account.name if each.account.name not in sets else f"{each.account.name}.{number}"
-        sets[name] = _examples("eval_dataset", [each])
+        name = Path(each.account.name).stem
+        sets[name if name not in sets else f"{name}_{number}"] = _examples("eval_dataset", [each])
     return sets
 
 

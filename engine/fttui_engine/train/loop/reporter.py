@@ -124,8 +124,12 @@ class Reporter:
         self._append(
             {"time": time.time(), "step": step, "epoch": epoch, **metrics, "attempt": self._attempt.number}
         )
-        clocks = ("eval_loss", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
-        more = {name: value for name, value in metrics.items() if name not in clocks}
+        clocks = ("_runtime", "_per_second")
+        more = {
+            name: value
+            for name, value in metrics.items()
+            if name != "eval_loss" and not name.endswith(clocks)
+        }
         self.log(f"step {step}/{self.max_steps} eval_loss {metrics['eval_loss']:.4f}{_listed(more)}")
 
     def _eta_seconds(self, step: int) -> float | None:

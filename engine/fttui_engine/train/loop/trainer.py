@@ -53,6 +53,8 @@ class WorkerTrainer(RankTrainer):
         self._tokens = resume.tokens if resume else 0
         self._uncounted_tokens: torch.Tensor | int = 0
         self._evaluated_step = -1
+        # While one of several data sets is evaluated.
+        self._is_part = False
         self._evaluation = evaluation
         self._rates = rates
         self._evaluations_without_gain = resume.evaluations_without_gain if resume else 0
@@ -89,6 +91,8 @@ class WorkerTrainer(RankTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Send a point of the curves to the reporter; ``trainer_state.json`` keeps no second history."""
+        if self._is_part:
+            return
         logs["epoch"] = self.state.epoch
         if "eval_loss" in logs:
             self.reporter.evaluated(self.state.global_step, logs.pop("epoch"), logs)
@@ -112,6 +116,30 @@ class WorkerTrainer(RankTrainer):
             )
 
     # ---- Evaluation ----
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Evaluate; several data sets make one point of the curves, whose eval_loss is the mean of theirs."""
+        sets = self.eval_dataset
+        if eval_dataset is not None or not isinstance(sets, dict):
+            return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        metrics: dict[str, float] = {}
+        losses: list[float] = []
+        self._is_part = True
+        try:
+            for name, examples in sets.items():
+                prefix = f"{metric_key_prefix}_{name}"
+                metrics |= super().evaluate(examples, ignore_keys, prefix)
+                losses.append(metrics[f"{prefix}_loss"])
+        finally:
+            self._is_part = False
+        metrics[f"{metric_key_prefix}_loss"] = math.fsum(losses) / len(losses)
+        self.log(metrics)
+        return metrics
 
     def evaluation_loop(
         self,
