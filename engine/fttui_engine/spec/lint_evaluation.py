@@ -39,7 +39,7 @@ def check_best(case: "Lint") -> None:
             found="true",
             suggestion="save_strategy: steps",
         )
-    metric = values.get("metric_for_best_model")
+    metric = str(values.get("metric_for_best_model", "loss"))
     if not wanted:
         for key in case.written(("metric_for_best_model", "greater_is_better")):
             case.warn(key, f"{key} has no effect without load_best_model_at_end or early_stopping_steps.")

@@ -22,10 +22,15 @@ SAVING = (
         None,
         "Function of your own that measures an evaluation: module.function, or file.py:function.",
     ),
-    Key("load_best_model_at_end", "flag", False, "Save each new best evaluation; the best one is the result."),
+    Key(
+        "load_best_model_at_end", "flag", False, "Save each new best evaluation; the best one is the result."
+    ),
     Key("metric_for_best_model", "text", None, "What the best is measured by; unset means loss."),
     Key(
-        "greater_is_better", "flag", None, "Whether more of it is better; unset means not for loss and perplexity."
+        "greater_is_better",
+        "flag",
+        None,
+        "Whether more of it is better; unset means not for loss and perplexity.",
     ),
     Key(
         "early_stopping_steps",

@@ -4,7 +4,12 @@ from fttui_engine.spec.keys.key import Key
 
 GENERATION = (
     Key("do_predict", "flag", False, "Write answers to the evaluation data when training is done."),
-    Key("predict_with_generate", "flag", False, "Goes with do_predict, as in LLaMA-Factory; by itself it has no effect."),
+    Key(
+        "predict_with_generate",
+        "flag",
+        False,
+        "Goes with do_predict, as in LLaMA-Factory; by itself it has no effect.",
+    ),
     Key("do_sample", "flag", True, "Draw each token by chance; false takes the likeliest."),
     Key("temperature", "number", 0.95, "Below 1 the likelier tokens are drawn more often.", above=0),
     Key(
