@@ -65,7 +65,7 @@ def mesh() -> Iterator[Any]:
     [{"finetuning_type": "full"}, {"finetuning_type": "full", "bf16": True}, {"bf16": True}],
     ids=lambda values: str(values).replace(" ", ""),
 )
-def test_the_part_of_one_process_is_predicted_within_8_percent(mesh: Any, values: dict[str, Any]) -> None:
+def test_the_part_of_one_process_is_predicted_within_5_percent(mesh: Any, values: dict[str, Any]) -> None:
     defaults = {name: key.default for name, key in KEYS.items()}
     fixed = {"per_device_train_batch_size": 1, "cutoff_len": LENGTH, "optim": "adamw_torch_fused"}
     settings = defaults | fixed | {"run": {"strategy": "fsdp"}} | values
@@ -75,7 +75,7 @@ def test_the_part_of_one_process_is_predicted_within_8_percent(mesh: Any, values
     prediction = predict(shape, work)
     predicted = sum(size for name, size in prediction.terms.items() if name not in NOT_TENSORS)
     measured = measured_peak(config, settings, mesh)
-    assert predicted == pytest.approx(measured, rel=0.08)
+    assert predicted == pytest.approx(measured, rel=0.05)
     alone = predict(shape, read_workload(settings, shape, on_cpu=True, processes=1)).predicted_bytes
     assert prediction.predicted_bytes < alone
 
