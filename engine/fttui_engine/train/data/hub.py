@@ -107,14 +107,18 @@ def choose_files(names: list[str], wanted: HubDataset, card: dict[str, Any]) -> 
             f"{wanted.name} on the hub has files of several kinds for split {wanted.split!r}: {', '.join(chosen[:6])}",
             "name the folder of one kind in dataset_info.json (folder)",
         )
+    _require_all(chosen, wanted)
+    return chosen
+
+
+def _require_all(chosen: list[str], wanted: HubDataset) -> None:
+    """An interrupted download must not pass for the whole of it: names of shards say how many there are."""
     for name in chosen:
-        # An interrupted download must not pass for the whole of it.
         if (total := re.search(r"-of-(\d{5})\b", name)) and len(chosen) < int(total[1]):
             raise DataError(
                 f"{wanted.name}: only {len(chosen)} of {int(total[1])} files of split {wanted.split!r} are there",
                 "connect to the network, so that the rest can be fetched",
             )
-    return chosen
 
 
 def _listed_patterns(card: dict[str, Any], wanted: HubDataset) -> list[str]:
