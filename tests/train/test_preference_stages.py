@@ -1,5 +1,6 @@
 """The stages rm, dpo and kto to their end: they learn what is preferred, and a resumed run is the straight one."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -35,7 +36,14 @@ CASES: dict[str, dict[str, Any]] = {
     "rm lora": {"stage": "rm"},
     "rm full": {"stage": "rm", "finetuning_type": "full", "learning_rate": 2e-3},
     "dpo lora": {"stage": "dpo", "pref_bco_weight": 0.5, "pref_ftx": 0.1},
-    "dpo full": {"stage": "dpo", "finetuning_type": "full", "pref_loss": "ipo", "learning_rate": 1e-3},
+    "dpo full": {
+        "stage": "dpo",
+        "finetuning_type": "full",
+        "pref_loss": "ipo",
+        "learning_rate": 1e-3,
+        # The reference has to know them too.
+        "add_tokens": ["word3", "word4"],
+    },
     "dpo orpo": {"stage": "dpo", "pref_loss": "orpo", "ld_alpha": 0.5, "bf16": True},
     "kto lora": {"stage": "kto", "pref_ftx": 0.1, "quantization_bit": 4},
     "kto full": {"stage": "kto", "finetuning_type": "full", "learning_rate": 2e-3},
@@ -217,3 +225,24 @@ def test_a_model_without_a_value_head_is_no_reward_model(finished: dict[str, tup
     config = TrainingConfig(model_name_or_path="demo:tiny", dataset=("d",))
     with pytest.raises(ModelError, match="is no reward model"):
         load_reward_model(config, str(straight.output_dir))
+
+
+def test_a_model_of_its_own_may_be_the_reference(tiny_model: Path) -> None:
+    import torch
+
+    from fttui_engine.train.models.frozen import reference_for
+    from fttui_engine.train.models.load import find_model, load_model
+
+    config = TrainingConfig(model_name_or_path="demo:tiny", dataset=("d",), finetuning_type="full", bf16=True)
+    model = load_model(config, find_model(config))
+    copied = reference_for(model, config)
+    named = reference_for(model, dataclasses.replace(config, ref_model="demo:tiny"))
+    for (name, weight), other in zip(copied.named_parameters(), named.parameters(), strict=True):
+        assert not weight.requires_grad
+        assert not other.requires_grad
+        # Trained weights are in float32, those of the reference in the precision that is computed in.
+        assert weight.dtype == other.dtype == torch.bfloat16
+        assert torch.equal(weight, other), name
+    assert all(weight.requires_grad and weight.dtype == torch.float32 for weight in model.parameters())
+    with pytest.raises(ModelError, match="there is no model"):
+        reference_for(model, dataclasses.replace(config, ref_model="/nowhere"))
