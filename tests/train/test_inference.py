@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fttui_engine.errors import WrongRequestError
-from fttui_engine.train.errors import ModelError
+from fttui_engine.train.errors import DataError, ModelError
 from fttui_engine.train.inference import export as exporting
 from fttui_engine.train.inference.chat import Conversation
 from fttui_engine.train.inference.compare import Answers, compared, side_by_side
@@ -251,5 +251,8 @@ def test_a_conversation_remembers_and_the_adapter_can_be_switched_off(adapter: P
     (record,) = map(json.loads, (tmp_path / "saved.jsonl").read_text().splitlines())
     roles = [message["role"] for message in record["messages"]]
     assert roles == ["system", "user", "assistant", "user", "assistant"]
+    with pytest.raises(DataError, match="the model takes 512"):
+        "".join(conversation.answer("word " * 600, lambda: False))
+    assert len(conversation.turns) == 4, "what was not answered is not remembered"
     stopped = "".join(conversation.answer("Go on", lambda: True))
     assert len(tokenizer(stopped)["input_ids"]) <= 1, "an answer that is stopped ends after its next token"

@@ -11,6 +11,7 @@ from typing import Any
 
 from fttui_engine.errors import ExitCode
 from fttui_engine.runs.logs import plain_text
+from fttui_engine.train.errors import DataError
 from fttui_engine.train.inference.generation import generation_config, stream
 from fttui_engine.train.inference.loading import import_libraries, load_trained, say
 from fttui_engine.train.inference.prompts import ask
@@ -47,6 +48,12 @@ class Conversation:
         try:
             with self._chosen_model():
                 prompt = ask(self._tokenizer, self._messages())
+                most = getattr(self._model.config, "max_position_embeddings", None)
+                if most is not None and len(prompt) >= most:
+                    raise DataError(
+                        f"the conversation has {len(prompt)} tokens, and the model takes {most}",
+                        "/clear begins a new one",
+                    )
                 for piece in stream(self._model, self._tokenizer, prompt, self._settings, stopped):
                     pieces.append(piece)
                     yield piece
@@ -123,6 +130,8 @@ def _print_answer(conversation: Conversation, question: str) -> None:
         for piece in conversation.answer(question, lambda: stop):
             # A model may write anything, escape sequences too.
             print(plain_text(piece), end="", flush=True)
+    except DataError as error:
+        say(f"{error.message}; {error.hint}")
     finally:
         signal.signal(signal.SIGINT, before)
     print(flush=True)
