@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
@@ -153,7 +153,7 @@ def test_an_adapter_of_another_model_ends_in_a_sentence(tiny_model, tmp_path):
     assert error.value.hint
 
 
-def test_new_tokens_are_read_and_learned(tiny_model):
+def test_new_tokens_are_read_and_learned(tiny_model, tmp_path):
     settings, lines = config(tiny_model, add_special_tokens=("<think>", "</think>")), []
     source = find_model(settings)
     tokenizer = load_tokenizer(source, lines.append)
@@ -170,6 +170,23 @@ def test_new_tokens_are_read_and_learned(tiny_model):
     assert matrix.requires_grad
     again = load_trainable_model(settings, source, tokenizer, kernels=Kernels(), log=lines.append)
     assert all(map(torch.equal, model.state_dict().values(), again.state_dict().values()))
+    # Who uses the adapter later need not know that the vocabulary has grown.
+    save_adapter(train_a_little(model), str(tmp_path), None)
+    later = adapted(tiny_model, adapter_name_or_path=(str(tmp_path),))
+    torch.testing.assert_close(logits(later), logits(model))
+
+
+def test_experts_are_balanced_by_a_loss_of_the_weight_that_was_asked_for(tiny_model, tmp_path):
+    sizes = {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
+    mixture = AutoConfig.for_model("mixtral", vocab_size=100, num_key_value_heads=2, **sizes)
+    AutoModelForCausalLM.from_config(mixture).save_pretrained(tmp_path)
+    without, with_loss = (base(config(tmp_path, moe_aux_loss_coef=weight)) for weight in (0.0, 0.5))
+    ids = torch.arange(20).view(1, -1)
+    outputs = [model.eval()(input_ids=ids, labels=ids) for model in (without, with_loss)]
+    expected = outputs[0].loss + 0.5 * outputs[1].aux_loss
+    assert outputs[1].loss.item() == pytest.approx(expected.item())
+    with pytest.raises(ModelError, match="has no experts"):
+        base(config(tiny_model, moe_aux_loss_coef=0.1))
 
 
 def test_random_weights_come_from_the_seed_alone(tiny_model):

@@ -32,6 +32,7 @@ ERRORS = [
     (["pissa_init: true", "quantization_bit: 4"], "pissa_init", "cannot be decomposed"),
     (["pissa_init: true", "use_dora: true"], "pissa_init", "DoRA"),
     (["pissa_init: true", "stage: kto"], "pissa_init", "to compare with"),
+    (["use_dora: true", "quantization_bit: 8"], "use_dora", "use quantization_bit: 4"),
     (["train_from_scratch: true"], "train_from_scratch", "use finetuning_type: full"),
     (["upcast_layernorm: true", "pure_bf16: true"], "upcast_layernorm", "use bf16"),
     (["add_tokens: [x]", "quantization_bit: 4"], "add_tokens", "leave quantization_bit out"),

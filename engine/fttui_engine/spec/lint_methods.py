@@ -79,9 +79,24 @@ def _check_variants(case: "Lint") -> None:
             _refuse_pissa(
                 case, "without its adapter the model would not be the one to compare with", "pissa_init out"
             )
+    if values["use_dora"] and values.get("quantization_bit") == 8 and _trains_on_cpu(case):
+        case.error(
+            "use_dora",
+            "use_dora has to know the weights, which bitsandbytes does not give back from 8 bits on a CPU; use "
+            "quantization_bit: 4.",
+            found="true",
+            suggestion="quantization_bit: 4",
+        )
     if "loraplus_lr_ratio" not in values:
         for name in case.written(("loraplus_lr_embedding",)):
             case.warn(name, f"{name} has no effect without loraplus_lr_ratio.")
+
+
+def _trains_on_cpu(case: "Lint") -> bool:
+    from fttui_engine.hardware.capability import chosen_cards
+
+    gpus = case.values["run.gpus"]
+    return bool(case.values["use_cpu"] or gpus == "none" or not chosen_cards(gpus))
 
 
 def _refuse_pissa(case: "Lint", why: str, what: str) -> None:

@@ -10,6 +10,7 @@ from fttui_engine.train.errors import ModelError
 from fttui_engine.train.inference.request import Request
 from fttui_engine.train.lean_imports import import_transformers
 from fttui_engine.train.models.load import ModelSource, find_model, load_model, load_tokenizer
+from fttui_engine.train.models.vocabulary import make_room_for
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 
@@ -100,6 +101,7 @@ def _computes_bf16() -> bool:
 def _with_adapter(model: Any, folder: str) -> Any:
     from peft import PeftModel
 
+    make_room_for(model, folder)
     try:
         return PeftModel.from_pretrained(model, folder)
     except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -1,5 +1,6 @@
 """Adapters: a new one, or one from an earlier training; merging, and the variants of LoRA."""
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -7,6 +8,7 @@ from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
 from fttui_engine.train.models import pissa
 from fttui_engine.train.models.load import keeps_bf16
+from fttui_engine.train.models.vocabulary import make_room_for
 
 
 def add_adapter(model: Any, config: TrainingConfig, log: Callable[[str], None] = lambda line: None) -> Any:
@@ -97,6 +99,7 @@ def _load_adapter(model: Any, config: TrainingConfig, adapter: str, *, is_traina
     from peft import PeftModel
 
     place: dict[str, Any] = {"subfolder": config.adapter_folder} if config.adapter_folder else {}
+    make_room_for(model, os.path.join(adapter, config.adapter_folder or ""))
     try:
         return PeftModel.from_pretrained(
             model,

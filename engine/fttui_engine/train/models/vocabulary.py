@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fttui_engine.spec.config import TrainingConfig
@@ -48,6 +49,24 @@ def fit_vocabulary(model: Any, tokenizer: Any, config: TrainingConfig, log: Call
             noise = torch.randn(shape, generator=generator) / math.sqrt(shape[1])
             weight[before:] = (weight[:before].float().mean(0) + noise.to(weight.device)).to(weight.dtype)
     log(f"model: embeddings grown from {before} to {model.get_input_embeddings().weight.shape[0]}")
+
+
+def make_room_for(model: Any, adapter: str) -> None:
+    """Give the model as many embeddings as an adapter was saved with that has learned new tokens."""
+    from safetensors import safe_open
+
+    file = Path(adapter, "adapter_model.safetensors")
+    if not file.is_file():
+        # On a hub; peft says what does not fit.
+        return
+    layer = vocabulary_layers(model)[0]
+    with safe_open(file, "pt") as weights:
+        names = [name for name in weights.keys() if f".{layer}." in name]  # noqa: SIM118 - it is no dict
+        shapes = [weights.get_slice(name).get_shape() for name in names]
+    rows = max((shape[0] for shape in shapes if len(shape) == 2), default=0)
+    if rows > model.get_input_embeddings().weight.shape[0]:
+        # What the new rows begin with does not matter: the adapter holds all of them.
+        model.resize_token_embeddings(rows, mean_resizing=False)
 
 
 def vocabulary_layers(model: Any) -> tuple[str, ...]:
