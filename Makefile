@@ -44,7 +44,7 @@ $(VENV)/installed: $(VENV)/bin/python $(SOURCES)
 
 $(VENV)/developed: $(VENV)/bin/python $(SOURCES)
 	rm -rf build
-	$(PIP) '.[train,dev]'
+	$(PIP) '.[train,metrics,dev]'
 	touch $@ $(VENV)/installed
 
 clean:
