@@ -197,6 +197,10 @@ def test_disk_is_counted_by_what_is_kept(model: Path) -> None:
         2 * each + 4 * adapter, abs=25e6
     )
     assert memory("finetuning_type=full")["checkpoint_bytes"] == pytest.approx(12 * 6.74e9, rel=0.01)
+    # The whole model, and the optimizer's states of two of its 32 layers.
+    frozen = memory("finetuning_type=freeze", "bf16=true")["checkpoint_bytes"]
+    of_layers = 2 * 202_383_360
+    assert frozen == pytest.approx(2 * (6.738e9 - of_layers) + 12 * of_layers, rel=0.01)
 
 
 def advised(free_gib: float, capability: tuple[int, int] = (8, 6), **values: Any) -> Any:

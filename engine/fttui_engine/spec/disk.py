@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from fttui_engine.spec.memory import optimizer_bytes
+from fttui_engine.spec.memory import optimizer_bytes, weights_bytes
+from fttui_engine.spec.model_shape import ModelShape
 from fttui_engine.spec.workload import Workload
 
 # Tokenizer, trainer state and random states beside the weights; a tokenizer of 150,000 words has 15 MB.
@@ -12,18 +13,23 @@ SMALL_FILES_BYTES = 20_000_000
 LEAST_KEPT = 2
 
 
-def checkpoint_bytes(work: Workload) -> int:
-    """One checkpoint: what is trained, and the optimizer's states of it."""
-    return work.trained_bytes + optimizer_bytes(work) + SMALL_FILES_BYTES
+def checkpoint_bytes(shape: ModelShape, work: Workload) -> int:
+    """One checkpoint: the adapter or the whole model, and the optimizer's states of what is trained."""
+    return _saved_bytes(shape, work) + optimizer_bytes(work) + SMALL_FILES_BYTES
 
 
-def disk_bytes(work: Workload, values: dict[str, Any]) -> int | None:
+def disk_bytes(shape: ModelShape, work: Workload, values: dict[str, Any]) -> int | None:
     """All that lies on the disk at the worst moment; None where only the data decide how many checkpoints there are."""
-    result = work.trained_bytes + SMALL_FILES_BYTES
+    result = _saved_bytes(shape, work) + SMALL_FILES_BYTES
     written, limit = _written(values), values.get("save_total_limit")
     kept = None if limit is None else max(limit, LEAST_KEPT) + 1
     counts = [count for count in (written, kept) if count is not None]
-    return result + min(counts) * checkpoint_bytes(work) if counts else None
+    return result + min(counts) * checkpoint_bytes(shape, work) if counts else None
+
+
+def _saved_bytes(shape: ModelShape, work: Workload) -> int:
+    """An adapter is saved by itself; full and freeze training save the whole model."""
+    return work.trained_bytes if work.is_lora else weights_bytes(shape, work)
 
 
 def _written(values: dict[str, Any]) -> int | None:

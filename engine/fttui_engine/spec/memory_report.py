@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fttui_engine.spec.activations import layer_input_bytes
 from fttui_engine.spec.disk import checkpoint_bytes, disk_bytes
 from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.memory import LIBRARY_BYTES, Prediction, predict, weights_bytes
@@ -105,8 +106,8 @@ def report_memory(resolved: "Resolved") -> MemoryReport:
         prediction=predict(shape, work),
         gpus=place.gpus,
         host_bytes=_host_bytes(shape, work, has_gpu=bool(place.gpus)),
-        disk_bytes=disk_bytes(work, values),
-        checkpoint_bytes=checkpoint_bytes(work),
+        disk_bytes=disk_bytes(shape, work, values),
+        checkpoint_bytes=checkpoint_bytes(shape, work),
     )
     free = _free_host_bytes() if on_cpu else free_bytes_of(place.gpus)
     if free is None:
@@ -223,7 +224,8 @@ def _host_bytes(shape: ModelShape, work: Workload, *, has_gpu: bool) -> int:
         return work.processes * predict(shape, work._replace(on_cpu=True)).predicted_bytes
     # Weights that are packed go straight to the GPU; others are read into the host's memory first.
     weights = 0 if work.quantization_bits else weights_bytes(shape, work)
-    return work.processes * (LIBRARY_BYTES + CUDA_HOST_BYTES + weights)
+    waiting = shape.layers * layer_input_bytes(shape, work) if work.offloads and work.checkpointing else 0
+    return work.processes * (LIBRARY_BYTES + CUDA_HOST_BYTES + weights + waiting)
 
 
 def _free_host_bytes() -> int:
