@@ -185,16 +185,16 @@ def _pre_tokenizer(description: dict[str, Any]) -> str:
 
 def _verify(path: Path, shape: dict[str, Any], text: str, prompt: Sequence[int], before: Any) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from fttui_engine.train.models.load import unpacking
 
     place: dict[str, Any] = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
     tokenizer: Any = AutoTokenizer.from_pretrained(**place)
     # The template is not asked for: of some families transformers does not read it from such a file.
     if tokenizer(text, add_special_tokens=False)["input_ids"] != list(prompt):
         raise ModelError("the GGUF file cuts a text into other tokens than the model does", _CONVERTER)
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        **place, **shape, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
-    )
+    model: Any = AutoModelForCausalLM.from_pretrained(**place, **shape, dtype=torch.float32, **unpacking())
     with torch.inference_mode():
         after = model.eval()(torch.tensor([list(prompt)])).logits
     largest, difference = float(before.abs().max()), float((after - before).abs().max())

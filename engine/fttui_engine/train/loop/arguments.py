@@ -52,8 +52,7 @@ def training_arguments(
         torch_compile_backend=config.torch_compile_backend,
         torch_compile_mode=config.torch_compile_mode,
         use_cpu=use_cpu,
-        activation_checkpointing=config.gradient_checkpointing,
-        activation_checkpointing_kwargs=_checkpointing(config, use_cpu=use_cpu),
+        **_checkpointing(config, TrainingArguments, use_cpu=use_cpu),
         use_cache=False,
         # Randomness and data.
         seed=config.seed,
@@ -107,11 +106,13 @@ def _fsdp_config(config: TrainingConfig) -> dict[str, Any]:
     }
 
 
-def _checkpointing(config: TrainingConfig, *, use_cpu: bool) -> dict[str, Any] | None:
+def _checkpointing(config: TrainingConfig, arguments: Any, *, use_cpu: bool) -> dict[str, Any]:
+    """Return the arguments for it by the names that this version of transformers has."""
+    name = "activation" if hasattr(arguments, "activation_checkpointing") else "gradient"
     if not config.gradient_checkpointing:
-        return None
+        return {f"{name}_checkpointing": False}
     # The reentrant form needs inputs with gradients, which frozen embeddings under LoRA do not give.
-    checkpointing: dict[str, Any] = {"use_reentrant": False}
+    options: dict[str, Any] = {"use_reentrant": False}
     if config.activation_offloading and not use_cpu:
-        checkpointing["offload"] = True
-    return checkpointing
+        options["offload"] = True
+    return {f"{name}_checkpointing": True, f"{name}_checkpointing_kwargs": options}

@@ -124,8 +124,16 @@ def load_model(
     return model
 
 
+def unpacking() -> dict[str, Any]:
+    """Return what has transformers unpack the weights of a GGUF file; before it had a GgufConfig it always did."""
+    import transformers
+
+    gguf_config = getattr(transformers, "GgufConfig", None)
+    return {"quantization_config": gguf_config(dequantize=True)} if gguf_config else {}
+
+
 def _pretrained(config: TrainingConfig, source: ModelSource, arguments: dict[str, Any]) -> Any:
-    from transformers import AutoModelForCausalLM, GgufConfig
+    from transformers import AutoModelForCausalLM
 
     is_gguf = "gguf_file" in arguments
     if is_gguf:
@@ -135,7 +143,7 @@ def _pretrained(config: TrainingConfig, source: ModelSource, arguments: dict[str
                 f"{source.name_or_path} is a GGUF model, whose weights are packed already",
                 "give the model's original folder, or leave quantization_bit out",
             )
-        arguments = arguments | {"quantization_config": GgufConfig(dequantize=True)}
+        arguments = arguments | unpacking()
     elif config.quantization_bit is not None:
         arguments = arguments | quantization_arguments(config)
     model: Any = AutoModelForCausalLM.from_pretrained(
