@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from fttui_engine.spec.check import check
+from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.load import resolve
-from fttui_engine.spec.memory import Prediction, predict
+from fttui_engine.spec.memory import STATES, Prediction, predict
 from fttui_engine.spec.model_shape import UnknownShapeError, read_shape
 from fttui_engine.spec.workload import read_workload
 
@@ -123,6 +124,10 @@ def test_optimizer_states_per_trained_weight(optimizer: str, bytes_per_weight: f
     weights = terms["adapters"] / 4
     assert weights == 32 * 8 * (4 * 8192 + 3 * 15104), "rank 8 on every linear layer"
     assert terms.get("optimizer", 0) / weights == pytest.approx(bytes_per_weight, abs=0.01)
+
+
+def test_the_states_of_every_optimizer_are_known() -> None:
+    assert set(KEYS["optim"].choices) <= set(STATES)
 
 
 def test_what_saves_memory_saves_it_in_the_prediction() -> None:

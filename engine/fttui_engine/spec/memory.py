@@ -7,7 +7,7 @@ Where the numbers come from, and how far off they are, stands in docs/memory.md.
 from typing import NamedTuple
 
 from fttui_engine.spec import activations, loss_memory
-from fttui_engine.spec.model_shape import ModelShape
+from fttui_engine.spec.model_shape import ModelShape, UnknownShapeError
 from fttui_engine.spec.workload import Workload
 
 # What CUDA, cuBLAS and the kernels take before the first tensor: 0.3 to 0.6 GB by card and driver.
@@ -40,6 +40,14 @@ STATES: dict[str, tuple[int, float | None]] = {
     "paged_lion_8bit": (1, 1 + SCALE_BYTES),
     "lion_32bit": (1, 4),
     "paged_lion_32bit": (1, 4),
+    "rmsprop_bnb": (1, 4),
+    "rmsprop_bnb_8bit": (1, 1 + SCALE_BYTES),
+    "rmsprop_bnb_32bit": (1, 4),
+    # Two means of gradients, a fast and a slow one, and one of their squares.
+    "ademamix": (3, 4),
+    "ademamix_8bit": (3, 1 + SCALE_BYTES),
+    "paged_ademamix_32bit": (3, 4),
+    "paged_ademamix_8bit": (3, 1 + SCALE_BYTES),
 }
 # These update all weights at once on a GPU, and need one more value for each meanwhile.
 WHOLE_UPDATES = frozenset({"adamw_torch", "adagrad", "rmsprop"})
@@ -96,6 +104,8 @@ def packed_bytes(shape: ModelShape, work: Workload, bits: int) -> int:
 
 def optimizer_bytes(work: Workload) -> int:
     """The states of all trained weights, of all processes together where they divide them."""
+    if work.optimizer not in STATES:
+        raise UnknownShapeError(f"Memory is not predicted for optim: {work.optimizer}.")
     count, size = STATES[work.optimizer]
     adapters, modules = work.trained.adapter_weights, work.trained.module_weights
     if size is None:
