@@ -205,6 +205,15 @@ def test_two_ranks_stopped_and_resumed_equal_a_straight_run(ranked, cell):
     assert weights(broken) == weights(straight)
 
 
+def assert_writes_its_result_again(run):
+    """All steps were done, and only the end of the last attempt was cut off."""
+    (result,) = run.output_dir.glob("*.safetensors")
+    before = result.read_bytes()
+    result.unlink()
+    assert run.finish(run.checkpoints()[-1].path).result == "finished"
+    assert result.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("strategy", "kind"),
     [
@@ -238,6 +247,8 @@ def test_any_number_of_ranks_trains_and_goes_on_as_one_process(ranked, without_d
     assert_same_training(fewer, alone)
     assert together.finish(newest).result == "finished"
     assert_same_training(together, alone)
+    if strategy == "fsdp":
+        assert_writes_its_result_again(together)
     expected = tensors(alone)
     for name, found in tensors(together).items():
         assert found.shape == expected[name].shape

@@ -35,6 +35,7 @@ def resolved(*overrides: str) -> Resolved:
         ([*FSDP, "quantization_bit=8"], "quantization_bit", "8 bits"),
         ([*FSDP, "optim=adamw_8bit"], "optim", "adamw_torch can be divided"),
         ([*FSDP, "optim=adafactor"], "optim", "adamw_torch can be divided"),
+        ([*FSDP, "do_predict=true", "val_size=0.1"], "do_predict", "fttui predict"),
         ([*FSDP, "load_best_model_at_end=true"], "load_best_model_at_end", "checkpoint"),
         (["use_cpu=true", "run.processes=2", "run.strategy=ddp", "fsdp=true"], "fsdp", "exclude"),
         (["use_cpu=true", "run.processes=2", "fsdp=full_shard offload"], "fsdp", "full_shard"),

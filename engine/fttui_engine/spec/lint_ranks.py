@@ -104,6 +104,12 @@ def obstacles_to_dividing(values: Mapping[str, Any]) -> Iterator[Obstacle]:
             "each GPU has room for the whole model."
         )
         yield Obstacle("run.strategy", text, "fsdp", "ddp")
+    if values.get("do_predict"):
+        text = (
+            "A divided model (fsdp) does not write answers when training is done; leave do_predict out and use fttui "
+            "predict after it."
+        )
+        yield Obstacle("do_predict", text, "true", "false")
     if values.get("load_best_model_at_end"):
         text = (
             "A divided model (fsdp) is not put back to its best checkpoint; leave load_best_model_at_end out and take "

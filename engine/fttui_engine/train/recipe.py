@@ -3,7 +3,6 @@
 import contextlib
 import math
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +17,13 @@ from fttui_engine.train.data.packing import packs, refuse_if_mixed
 from fttui_engine.train.errors import CheckpointError, ModelError, StopRequestedError
 from fttui_engine.train.lean_imports import import_transformers
 from fttui_engine.train.loop.arguments import training_arguments
-from fttui_engine.train.loop.checkpoints import CheckpointFolder, ResumePoint, read_resume_point
+from fttui_engine.train.loop.checkpoints import (
+    CheckpointFolder,
+    ResumePoint,
+    checkpoint_bytes,
+    library_versions,
+    read_resume_point,
+)
 from fttui_engine.train.loop.evaluation import NothingLeftToTrain, ended_early, evaluation_plan, load_best
 from fttui_engine.train.loop.optimizer import lora_plus
 from fttui_engine.train.loop.reporter import Reporter
@@ -30,7 +35,6 @@ from fttui_engine.train.models.vocabulary import add_tokens
 from fttui_engine.train.ranks.group import Ranks
 from fttui_engine.train.ranks.strategy import Strategy, choose_strategy
 from fttui_engine.train.stages import Stage, stage_of
-from fttui_engine.version import __version__
 
 if TYPE_CHECKING:
     from fttui_engine.train.loop.memory_watch import MemoryWatch
@@ -90,13 +94,15 @@ def train(
 
     checkpoints = CheckpointFolder(
         output_dir,
-        _versions(quantized=config.quantization_bit is not None),
+        library_versions(quantized=config.quantization_bit is not None),
         save_total_limit=config.save_total_limit,
         resumed_from=resume.path if resume else None,
-        expected_bytes=_checkpoint_bytes(prepared.model, config),
+        expected_bytes=checkpoint_bytes(prepared.model, config),
         ranks=ranks,
     )
-    trainer = build_trainer(config, stage, prepared, resume=resume, checkpoints=checkpoints, **worker._asdict())
+    trainer = build_trainer(
+        config, stage, prepared, resume=resume, checkpoints=checkpoints, **worker._asdict()
+    )
     if ranks.is_main:
         # It imports transformers.
         from fttui_engine.train.loop.trackers import add_trackers
@@ -200,6 +206,7 @@ def build_trainer(
     resume: ResumePoint | None,
     **parts: Any,
 ) -> Any:
+    """Return the Trainer of the stage with all that it needs."""
     splits = prepared.splits
     arguments = training_arguments(
         config,
@@ -291,20 +298,3 @@ def _plan(
         f"train: {len(examples)} examples, {math.prod(factors)} per step ({product}), {max_steps} steps"
         + (f", resumed from step {resume.step}" if resume else "")
     )
-
-
-def _checkpoint_bytes(model: Any, config: TrainingConfig) -> int:
-    """Return about what a checkpoint takes: the weights that it holds, and Adam's two means of each in float32."""
-    trained_only = config.finetuning_type in ("lora", "oft")
-    return sum(
-        weight.numel() * (weight.element_size() + (8 if weight.requires_grad else 0))
-        for weight in model.parameters()
-        if weight.requires_grad or not trained_only
-    )
-
-
-def _versions(*, quantized: bool) -> dict[str, str]:
-    packages = ["torch", "transformers", "peft", "accelerate", "tokenizers"]
-    if quantized:
-        packages.append("bitsandbytes")
-    return {"fttui": __version__, **{name: metadata.version(name) for name in packages}}

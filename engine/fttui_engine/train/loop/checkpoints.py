@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +16,11 @@ from fttui_engine.runs.checkpoints import (
     set_aside,
     verify,
 )
+from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import CheckpointError, DiskFullError
 from fttui_engine.train.failures import is_disk_full
 from fttui_engine.train.ranks.group import Ranks
+from fttui_engine.version import __version__
 
 # Fewer than two would leave nothing to fall back to when the newest turns out to be damaged.
 _KEEP_AT_LEAST = 2
@@ -158,3 +161,21 @@ class CheckpointFolder:
             f"{free_bytes / 1e6:.0f} MB are free in {self._output_dir}",
             "free some space there, lower save_total_limit, or choose another output_dir; then resume",
         )
+
+
+def checkpoint_bytes(model: Any, config: TrainingConfig) -> int:
+    """Return about what a checkpoint takes: the weights that it holds, and Adam's two means of each in float32."""
+    trained_only = config.finetuning_type in ("lora", "oft")
+    return sum(
+        weight.numel() * (weight.element_size() + (8 if weight.requires_grad else 0))
+        for weight in model.parameters()
+        if weight.requires_grad or not trained_only
+    )
+
+
+def library_versions(*, quantized: bool) -> dict[str, str]:
+    """Return the versions of what trains, for the manifest: with others the sums may be rounded otherwise."""
+    packages = ["torch", "transformers", "peft", "accelerate", "tokenizers"]
+    if quantized:
+        packages.append("bitsandbytes")
+    return {"fttui": __version__, **{name: metadata.version(name) for name in packages}}

@@ -303,7 +303,10 @@ class WorkerTrainer(RankTrainer):
 
     def load_weights(self, folder: str) -> None:
         """Load the weights of a checkpoint and nothing else."""
-        self._load_from_checkpoint(folder)
+        if self.is_fsdp_enabled:
+            self.load_divided(folder)
+        else:
+            self._load_from_checkpoint(folder)
 
 
 class _StepBoundary(TrainerCallback):
