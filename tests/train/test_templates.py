@@ -9,7 +9,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from fttui_engine.spec.lint_template import BUILT_IN_NAMES
-from fttui_engine.train.data.formats import Conversation
+from fttui_engine.train.data.formats import Conversation, converter
+from fttui_engine.train.data.sources import Row, Source
 from fttui_engine.train.data.template_table import FORMS
 from fttui_engine.train.data.templates import choose_template, jinja_of, template_of
 from fttui_engine.train.data.tokenise import IGNORED_LABEL, ConversationTokeniser
@@ -169,3 +170,38 @@ def test_tools_need_a_template_that_knows_them() -> None:
     choose_template(tokenizer, "default", lambda line: None)
     with pytest.raises(DataError, match="no form for tools"):
         template_of(tokenizer, "default").render(conversation("", ["a", "b"])._replace(tools=[{}]))
+
+
+WITH_TOOLS = (
+    "{% if tools %}<tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools>{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for call in m.tool_calls or [] %}"
+    "<call>{{ call.function.name }} {{ call.function.arguments | tojson }}</call>{% endfor %}"
+    "{{ m['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_sharegpts_calls_and_tools_reach_a_template_that_knows_them() -> None:
+    row = Row(
+        "here",
+        {
+            "conversations": [
+                {"from": "human", "value": "Weather?"},
+                {"from": "function_call", "value": '{"name": "look", "arguments": {"at": "sky"}}'},
+                {"from": "observation", "value": "blue"},
+                {"from": "gpt", "value": "Fine."},
+            ],
+            "tools": '[{"name": "look", "parameters": {}}]',
+        },
+    )
+    talk = converter(Source(Path("x.json")), "sharegpt")(row)
+    tokenizer = recorded_tokenizer()
+    tokenizer.chat_template = WITH_TOOLS
+    turns = template_of(tokenizer, None).render(talk).turns
+    assert turns[1].prompt[0].startswith('<tools>{"type": "function", "function": {"name": "look"')
+    assert turns[1].answer == ['<call>look {"at": "sky"}</call><|im_end|>\n']
+    assert turns[3].answer == ["Fine.<|im_end|>\n"]
+    tokenizer.chat_template = CHATML_TEMPLATE
+    with pytest.raises(DataError, match="no form for tools"):
+        template_of(tokenizer, None).render(talk)
+    plain = template_of(tokenizer, None).render(talk._replace(tools=None)).turns
+    assert plain[1].answer == ['{"name": "look", "arguments": {"at": "sky"}}<|im_end|>\n']

@@ -1,5 +1,6 @@
 """Conversations as texts, written by the model's own chat template."""
 
+import json
 from typing import Any, Literal, NamedTuple
 
 from fttui_engine.train.data.formats import Conversation, Message
@@ -40,7 +41,16 @@ class ModelTemplate:
 
     def render(self, conversation: Conversation) -> Rendered:
         """Return the text of each answer of a conversation, and of what stands before it."""
-        messages, tools, place = conversation.messages, conversation.tools, conversation.place
+        messages, tools, place = (
+            self._with_plain_calls(conversation.messages),
+            conversation.tools,
+            conversation.place,
+        )
+        if tools and not self._knows("tools"):
+            raise DataError(
+                f"{place}: the model's chat template has no form for tools",
+                "use a model whose template has one, or remove the tools",
+            )
         answers = [turn for turn, message in enumerate(messages) if message["role"] == "assistant"]
         text = self._apply(place, messages[: answers[-1] + 1], tools)
         turns: dict[int, TurnText] = {}
@@ -59,6 +69,22 @@ class ModelTemplate:
             turns[turn] = TurnText([text[position:start]], [text[start : len(answered)]])
             position = len(answered)
         return Rendered(turns, history_unlearned=len(turns) < len(answers))
+
+    def _knows(self, name: str) -> bool:
+        # Some models have several templates, one of them for tools; transformers chooses.
+        template = self._tokenizer.chat_template
+        return not isinstance(template, str) or name in template
+
+    def _with_plain_calls(self, messages: list[Message]) -> list[Message]:
+        """Return the messages, in which calls of tools are plain JSON where the template would leave them out."""
+        if self._knows("tool_calls") or not any(message.get("tool_calls") for message in messages):
+            return messages
+        plain = []
+        for message in messages:
+            calls = [call.get("function", call) for call in message.get("tool_calls") or ()]
+            text = json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
+            plain.append({"role": message["role"], "content": text} if calls else message)
+        return plain
 
     def _apply(
         self, place: str, messages: list[Message], tools: list[Any] | None, *, prompt: bool = False

@@ -1,5 +1,6 @@
 """From rows in one of three known forms to one form of our own: a conversation and which turns are learned."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -104,6 +105,7 @@ def _from_turns(row: Row, source: Source, formatting: str) -> Conversation:
         )
         if f"{tag}_tag" in tags
     }
+    calling = {"function_call", tags.get("function_tag")}
     if not isinstance(row.values.get(column), list | tuple):
         raise _misfit(row, f"{column} must be a list of turns")
     messages: list[Message] = []
@@ -121,14 +123,43 @@ def _from_turns(row: Row, source: Source, formatting: str) -> Conversation:
             raise _misfit(
                 row, f"turn {number} has {role_tag} {turn[role_tag]!r}; known are {', '.join(sorted(roles))}"
             )
-        message = {"role": role, "content": _content(row, number, turn, content_tag)}
+        message: Message = {"role": role, "content": _content(row, number, turn, content_tag)}
+        if turn[role_tag] in calling and (calls := _calls(message["content"])):
+            message |= {"content": "", "tool_calls": calls}
         if turn.get("tool_calls"):
             message["tool_calls"] = turn["tool_calls"]
         messages.append(message)
         # OpenAI's files switch single answers off with "weight": 0.
         learned.append(role == "assistant" and turn.get("weight") != 0)
-    tools = row.values.get(names.get("tools", "tools"))
-    return Conversation(row.place, messages, learned, tools if isinstance(tools, list) else None)
+    return Conversation(row.place, messages, learned, _tools(row, names.get("tools", "tools")))
+
+
+def _calls(content: str) -> list[Any]:
+    """Return the calls of tools that a turn writes as JSON, as chat templates take them; none if it is no such JSON."""
+    try:
+        written = json.loads(content)
+    except ValueError:
+        return []
+    calls = written if isinstance(written, list) else [written]
+    if not all(isinstance(call, dict) and "name" in call for call in calls):
+        return []
+    return [{"type": "function", "function": {**call, "arguments": call.get("arguments", {})}} for call in calls]
+
+
+def _tools(row: Row, column: str | None) -> list[Any] | None:
+    """Return the tools that a conversation may use; files of LLaMA-Factory's form have them as a text of JSON."""
+    tools = row.values.get(column) if column else None
+    if isinstance(tools, str) and tools.strip():
+        try:
+            tools = json.loads(tools)
+        except ValueError as error:
+            raise _misfit(row, f"{column} is not valid JSON: {error}") from error
+    if not isinstance(tools, list) or not tools:
+        return None
+    return [
+        {"type": "function", "function": tool} if isinstance(tool, dict) and "function" not in tool else tool
+        for tool in tools
+    ]
 
 
 def _content(row: Row, number: int, turn: dict[str, Any], content_tag: str) -> str:
