@@ -122,7 +122,7 @@ def test_lines_are_numbered_as_an_editor_would(tmp_path):
     assert counter.is_behind
     assert counter.number_of(file.size - 1) is None
     while counter.is_behind:
-        counter.count_on(1)
+        counter.count_on(0)
     for number in (1, 2, 99_999, 200_000):
         offset = path.read_bytes().index(b"line %d\n" % number)
         assert counter.number_of(offset) == number

@@ -42,49 +42,6 @@ async def test_a_program_without_numbers_says_why_there_is_no_curve(make_run, op
         await screen.sees("reports no numbers")
 
 
-async def test_the_log_follows_until_it_is_scrolled_and_again_from_its_end(make_run, open_cockpit):
-    run = make_run("chatty", log="".join(f"line {number}\n" for number in range(500)))
-
-    def write(text):
-        with run.attempt(1).log_path.open("a") as log:
-            log.write(text + "\n")
-
-    async with open_cockpit() as screen:
-        await screen.press("l")
-        await screen.sees("line 499", "following")
-        write("written while following")
-        await screen.sees("written while following")
-        await screen.press("k", "b")
-        await screen.sees("f follows")
-        first_line = screen.lines[1]
-        write("written while reading")
-        await screen.until(lambda: "of 502" in screen.text, "the line to be counted")
-        assert screen.lines[1] == first_line
-        assert "written while reading" not in screen.text
-        await screen.press("g")
-        await screen.sees("line 0 ")
-        await screen.press("f")
-        await screen.sees("written while reading", "following")
-        await screen.press("escape")
-        await screen.sees("STATE")
-
-
-async def test_long_lines_can_be_shifted(make_run, open_cockpit):
-    make_run("wide", log="x" * 100 + "the end of it\n")
-    async with open_cockpit() as screen:
-        await screen.press("l")
-        await screen.sees("xxxxx")
-        assert "the end of it" not in screen.text
-        await screen.press("right", "right")
-        await screen.sees("the end of it")
-
-
-async def test_log_text_is_never_taken_for_markup(make_run, open_cockpit):
-    make_run("markup", log="[bold red]loud[/] [link='x']y[/link] [/] \\[z]\n")
-    async with open_cockpit() as screen:
-        await screen.sees("[bold red]loud[/] [link='x']y[/link] [/] \\[z]")
-
-
 async def test_messages_of_others_are_never_taken_for_markup(make_run, open_cockpit):
     verdict = OUT_OF_MEMORY._replace(message="[/red] \x1b]52;c;eA==\x07broke [b]", advice="try [x](y)")
     make_run("nasty", State.FAILED, verdict=verdict)

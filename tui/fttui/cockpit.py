@@ -109,9 +109,17 @@ class Cockpit(App[None]):
         self.selected = self._pending.new_id(self.selected, self._taken) or self.selected
         self.snapshot = self._pending.lay_over(self._taken)
         if self.snapshot.run(self.selected) is None and not self._pending.awaits(self.selected):
+            self._leave_gone_run()
             self.selected = self.snapshot.runs[0].id if self.snapshot.runs else None
         self._collector.watch(self.selected)
         self._show()
+
+    def _leave_gone_run(self) -> None:
+        """Go back to the dashboard rather than show another run on the page of one that is gone."""
+        while self.screen_stack and isinstance(self.screen_stack[-1], CockpitScreen):
+            if isinstance(self.screen_stack[-1], Dashboard):
+                break
+            self.pop_screen()
 
     def _show(self) -> None:
         # At the very end there is no screen any more, while snapshots may still come.

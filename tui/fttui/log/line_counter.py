@@ -1,5 +1,6 @@
 """Numbers of lines: counted a slice at a time, remembered once per MiB."""
 
+import time
 from array import array
 
 from fttui.log.log_file import LogFile
@@ -20,13 +21,15 @@ class LineCounter:
         """Whether there are whole slices left to count."""
         return len(self._newlines_before) * SLICE_BYTES <= self._file.size
 
-    def count_on(self, slices: int) -> None:
-        """Count some more slices."""
-        while slices > 0 and self.is_behind:
+    def count_on(self, seconds: float) -> None:
+        """Count one more slice, and others as long as there is time."""
+        deadline = time.monotonic() + seconds
+        while self.is_behind:
             start = (len(self._newlines_before) - 1) * SLICE_BYTES
             newlines = self._file.read(start, start + SLICE_BYTES).count(b"\n")
             self._newlines_before.append(self._newlines_before[-1] + newlines)
-            slices -= 1
+            if time.monotonic() >= deadline:
+                return
 
     def number_of(self, offset: int) -> int | None:
         """Return the number, from 1, of the line in which an offset lies, ``None`` where it is not known yet."""

@@ -21,8 +21,8 @@ from fttui.log.search import MOST_MATCHES, Search
 from fttui.log.visible_lines import Place, VisibleLines
 
 MOST_COPIED_LINES = 100_000
-COUNTED_AT_ONCE = 16
-"""Slices of the file in which lines are counted before keys are looked at again: 2 ms."""
+COUNTING_SECONDS = 0.01
+"""So long lines are counted before keys are looked at again."""
 
 CHANGES: dict[Change, str] = {
     "truncated": "cut short at {clock}: what stood in it before is gone",
@@ -64,7 +64,7 @@ class Pager:
             each.poll()
         if self._finder.sought is not None:
             self.find(self._finder.sought)
-        self._counter.count_on(COUNTED_AT_ONCE)
+        self._counter.count_on(COUNTING_SECONDS)
         return self._counter.is_behind or any(each.is_busy for each in searches)
 
     def _begin_anew(self, notice: str) -> None:

@@ -97,9 +97,6 @@ class ChartPage(RunPage):
 
     def show_run(self, run: RunSummary, detail: RunDetail | None, snapshot: Snapshot) -> None:
         """Say what is to be read."""
-        height = self.app.size.height
-        for needs, row in zip((TALL, VERY_TALL), self._rows, strict=True):
-            row.display = height >= needs
         self._keys.show(self.idle_keys())
         self._ask()
 
@@ -107,6 +104,9 @@ class ChartPage(RunPage):
         run = self.run_shown
         if run is None or self._reader is None or self._poller is None:
             return
+        small = self._others()
+        for index, (needs, row) in enumerate(zip((TALL, VERY_TALL), self._rows, strict=True)):
+            row.display = self.app.size.height >= needs and len(small) > index * SMALL_COLUMNS
         others = [
             each.id
             for each in (self.cockpit.snapshot.runs if self.cockpit.snapshot else ())
@@ -115,7 +115,7 @@ class ChartPage(RunPage):
         runs = (run.id, *others[: len(LETTERS) - 1])
         big = replace(self.cockpit.chart, runs=runs, dots=self._chart.dots)
         requests = [big]
-        for metric, chart in zip(self._others(), self._shown_small(), strict=False):
+        for metric, chart in zip(small, self._shown_small(), strict=False):
             requests.append(
                 ChartRequest((run.id,), metric, big.x_axis, big.smoothing, window=big.window, dots=chart.dots)
             )

@@ -59,7 +59,9 @@ class MetricChart(LinePanel):
             self.redraw()
 
     def draw(self, width: int, height: int) -> Sequence[Line]:
-        """Return heading, legend, plot and labels."""
+        """Return heading, legend, plot and labels; nothing where no metric is asked for."""
+        if not self._picture.request.metric:
+            return []
         heading = rule(title(self._picture), width, "" if self._is_small else remark(self._picture))
         legend = [] if self._is_small else [legend_line(self._picture, self._cursor, width)]
         rows, columns = height - 2 - len(legend), width - LABEL_WIDTH - 2
