@@ -130,7 +130,7 @@ def test_old_spellings_are_translated_and_explained(
 
 @pytest.mark.parametrize(
     "line",
-    ["deepspeed: ds.json", "use_muon: true", "fsdp: full_shard",
+    ["deepspeed: ds.json", "use_muon: true",
      "use_llama_pro: true", "resume_from_checkpoint: checkpoint-5",
      "stage: ppo", "save_strategy: best", "group_by_length: true", "do_train: false"],
 )  # fmt: skip

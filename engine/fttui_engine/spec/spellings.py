@@ -83,6 +83,7 @@ OLD_KEYS: dict[str, tuple[str, str]] = {
 
 # (current key, old value): (new value, why)
 OLD_VALUES: dict[tuple[str, str], tuple[str, str]] = {
+    ("fsdp", ""): ("no", "transformers 4 had an empty text for it"),
     ("fsdp", "true"): ("full_shard", "transformers 5 has one way of dividing, which was called so"),
     ("fsdp", "false"): ("no", "transformers 5 turns it on and off"),
     ("fsdp", "full_shard auto_wrap"): ("full_shard", "the model is always divided by its layers"),

@@ -166,7 +166,10 @@ def _in_range(key: Key, number: float) -> bool:
     )
 
 
-def _choice(key: Key, node: Node) -> str:
+def _choice(key: Key, node: Node) -> str | None:
+    # transformers 4 wrote some choices as lists, empty for none.
+    if isinstance(node, Items) and not node.items:
+        return None
     if not isinstance(node, Scalar):
         _mismatch(key, node)
     if node.text not in key.choices:
