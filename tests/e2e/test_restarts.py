@@ -1,5 +1,6 @@
 """A run that fails is started again by itself, as often and as late as was asked for, and not once more."""
 
+import json
 import os
 import signal
 import time
@@ -39,6 +40,30 @@ def test_what_would_only_fail_again_is_not_restarted(driver: Driver) -> None:
     state = driver.end(run)
     assert (state.state, state.attempt, state.exit.kind) == (State.FAILED, 1, "environment")
     assert "flash_attn" in state.exit.message
+
+
+def test_a_run_out_of_memory_goes_on_with_the_settings_that_its_worker_names(driver: Driver) -> None:
+    outcome = {
+        "result": "failed",
+        "step": 0,
+        "kind": "oom_cuda",
+        "message": "No memory.",
+        "lighter": {"size": 1},
+    }
+    script = f"""
+[ "$FTTUI_ATTEMPT" -gt 2 ] && exit 3
+echo '{json.dumps(outcome)}' > "$FTTUI_RUN_DIR/attempts/00$FTTUI_ATTEMPT/outcome.json"
+exit 1"""
+    run = driver.start(script, kind="train")
+    state = driver.end(run)
+    assert (state.state, state.attempt, state.exit.kind) == (State.FAILED, 3, "exit_code")
+    assert "It goes on with size: 1" in driver.happened(run, "restart_planned").message
+    control.resume(run)
+    driver.end(run)
+    assert run.attempt(4).read_request().settings == {"size": 1}, "what was found to fit stays with the run"
+    control.restart(run)
+    driver.end(run)
+    assert run.attempt(5).read_request().settings is None
 
 
 def test_no_restart_unless_asked_for(driver: Driver) -> None:

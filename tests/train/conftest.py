@@ -44,10 +44,15 @@ class Worker:
         self._home = home
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, resume_from: Path | None = None, prefix: tuple[str, ...] = ()) -> Attempt:
+    def start(
+        self,
+        resume_from: Path | None = None,
+        prefix: tuple[str, ...] = (),
+        settings: dict[str, Any] | None = None,
+    ) -> Attempt:
         """Start the next attempt as the supervisor would."""
         attempt = self.run.attempt(self.run.latest_attempt_number() + 1)
-        attempt.create(Request("newest" if resume_from else "scratch"))
+        attempt.create(Request("newest" if resume_from else "scratch", settings=settings))
         argv = [*prefix, sys.executable, "-P", "-m", "fttui_engine.train"]
         step = int(resume_from.name.rpartition("-")[2]) if resume_from else None
         attempt.write_launch(

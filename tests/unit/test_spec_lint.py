@@ -40,7 +40,7 @@ ERRORS = [
     (["run: {nodes: [a, b]}"], "run.nodes", "later release"),
     (["run: {min_nodes: 2}"], "run.min_nodes", "later release"),
     (["run: {launcher: slurm}"], "run.launcher", "later release"),
-    (["run: {restart: {on_oom: shrink}}"], "run.restart.on_oom", "later release"),
+    (["run: {restart: {on_oom: wait}}"], "run.restart.on_oom", "shrink"),
     (["run: {resume_after_reboot: true}"], "run.resume_after_reboot", "later release"),
     (["run: {python: /no/such/python}"], "run.python", "not a program"),
     (["run: {python: no-such-python}"], "run.python", "not a program"),

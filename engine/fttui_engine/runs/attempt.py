@@ -30,6 +30,8 @@ class Request(NamedTuple):
     """... and until the disk of the output folder has this much room."""
     fruitless: int = 0
     """Attempts in a row, this one included, that were made since the last newer checkpoint."""
+    settings: Json | None = None
+    """What to train with in place of the configuration, because memory ran out before."""
 
 
 class Launch(NamedTuple):
@@ -71,6 +73,8 @@ class Outcome(NamedTuple):
     kind: str = ""
     """For ``failed``: the class of failure, such as ``oom_cuda``, ``data``, ``disk_full``."""
     checkpoint: str | None = None
+    lighter: Json | None = None
+    """Settings that need less memory for the same result, where the user allows for them."""
 
 
 class Exit(NamedTuple):
@@ -119,6 +123,7 @@ class Attempt:
             moment(value.get("not_before")),
             whole_number(value.get("free_bytes")),
             whole_number(value.get("fruitless")) or 0,
+            _object_or_none(value.get("settings")),
         )
 
     def write_launch(self, launch: Launch) -> None:
@@ -218,11 +223,16 @@ def _read_outcome(path: Path) -> Outcome | None:
         advice=str(value.get("advice") or ""),
         kind=str(value.get("kind") or ""),
         checkpoint=_text_or_none(value.get("checkpoint")),
+        lighter=_object_or_none(value.get("lighter")),
     )
 
 
 def _texts(value: object) -> dict[str, str]:
     return {str(key): str(item) for key, item in value.items()} if isinstance(value, dict) else {}
+
+
+def _object_or_none(value: object) -> Json | None:
+    return value if isinstance(value, dict) and value else None
 
 
 def _text_or_none(value: object) -> str | None:

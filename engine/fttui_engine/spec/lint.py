@@ -98,8 +98,6 @@ def _check_run(case: Lint) -> None:
             found=name[:80],
             allowed=ALLOWED_NAME,
         )
-    if "run.restart.on_oom" in case.values:
-        _later(case, "run.restart.on_oom", "Changing the batch after out of memory", "nothing")
     if case.values["run.resume_after_reboot"]:
         _later(case, "run.resume_after_reboot", "Going on by itself after a reboot", "false")
     nodes = case.values["run.nodes"]

@@ -208,6 +208,8 @@ def _next_attempt(run: Run, request: Request, event: str, message: str, changed:
             if changed:
                 run.write_plan(changed)
             number = max(run.latest_attempt_number(), read_state(run).attempt) + 1
+            if request.resume == NEWEST:
+                request = request._replace(settings=run.attempt(number - 1).read_request().settings)
             run.attempt(number).create(request)
             journal = Journal(run)
             journal.move(

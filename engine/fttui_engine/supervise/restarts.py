@@ -13,6 +13,7 @@ from typing import NamedTuple
 from fttui_engine.runs.attempt import NEWEST, Attempt, Request
 from fttui_engine.runs.checkpoints import list_checkpoints
 from fttui_engine.runs.events import read_events
+from fttui_engine.runs.files import Json
 from fttui_engine.runs.run import Plan, Run
 from fttui_engine.runs.states import State
 from fttui_engine.supervise import diagnosis
@@ -56,16 +57,21 @@ class Parked(NamedTuple):
 def what_follows(run: Run, plan: Plan, attempt: Attempt, verdict: Verdict) -> Restart | Parked | None:
     """Return what follows on a verdict by itself; ``None``: nothing, it stands as it is."""
     kind = verdict.exit.kind
+    outcome = attempt.read_outcome()
+    if verdict.state is State.FAILED and outcome and outcome.lighter:
+        return _shrunk(attempt, outcome.lighter)
     if verdict.state is not State.FAILED or not plan.restart_max or kind in REPEATED:
         return None
     if kind == "disk_full":
         needed = _needed_bytes(plan)
-        request = Request(NEWEST, not_before=time.time() + 1.0, free_bytes=needed)
+        request = Request(
+            NEWEST, not_before=time.time() + 1.0, free_bytes=needed, settings=attempt.read_request().settings
+        )
         return Restart(request, f"It goes on when {needed / 1e9:.1f} GB are free.")
     if _was_started_wrongly(plan, attempt, verdict):
         return None
-    before = attempt.read_request().fruitless
-    fruitless = 1 if _came_somewhere(plan, attempt) else before + 1
+    before = attempt.read_request()
+    fruitless = 1 if _came_somewhere(plan, attempt) else before.fruitless + 1
     most = 1 if kind in OUT_OF_MEMORY else plan.restart_max
     if kind in OUT_OF_MEMORY and _steps_done(attempt) < STEPS_THAT_PROVE_MEMORY:
         return None
@@ -75,8 +81,20 @@ def what_follows(run: Run, plan: Plan, attempt: Attempt, verdict: Verdict) -> Re
     if _restarts_today(run) >= MOST_PER_DAY:
         return Parked(f"It was restarted {MOST_PER_DAY} times within a day.")
     delay_seconds = _backoff_seconds(plan, fruitless)
-    request = Request(NEWEST, not_before=time.time() + delay_seconds, fruitless=fruitless)
+    request = Request(
+        NEWEST, not_before=time.time() + delay_seconds, fruitless=fruitless, settings=before.settings
+    )
     return Restart(request, f"Restart {fruitless} of {most} in {delay_seconds:.0f} s.")
+
+
+def _shrunk(attempt: Attempt, lighter: Json) -> Restart:
+    """Go on at once with less memory; not counted, since the settings come to an end by themselves."""
+    before = attempt.read_request()
+    settings = {**(before.settings or {}), **lighter}
+    words = ", ".join(f"{key}: {value}" for key, value in lighter.items())
+    return Restart(
+        Request(NEWEST, fruitless=before.fruitless, settings=settings), f"It goes on with {words}."
+    )
 
 
 def wait_reason(request: Request, output_dir: str) -> str:

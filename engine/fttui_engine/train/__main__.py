@@ -14,7 +14,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs.attempt import Attempt, Outcome
 from fttui_engine.runs.run import Run
+from fttui_engine.spec.run_block import RunOptions
 from fttui_engine.train.failures import explain
+from fttui_engine.train.lighter import OUT_OF_MEMORY, lighter_settings, with_settings
 from fttui_engine.train.loop.reporter import Reporter, SilentReporter
 from fttui_engine.train.loop.stop import StopFlag
 from fttui_engine.train.ranks.group import Ranks
@@ -41,10 +43,12 @@ def main() -> int:
     stop.listen()
     reporter = Reporter(run, attempt) if ranks.is_main else SilentReporter(run, attempt)
     config: TrainingConfig | None = None
-    resume = None
+    asked: TrainingConfig | None = None
+    options, resume = RunOptions(), None
     try:
         reporter.phase("loading")
         config, options = read_config(run)
+        config = asked = with_settings(config, attempt.read_request().settings)
         config = keep_batch(config, options.process_count, ranks)
         resume = read_resume(attempt, ranks)
         outcome = train(config, options.strategy, resume, Worker(reporter, stop, ranks))
@@ -53,7 +57,9 @@ def main() -> int:
             traceback.print_exc()
         kind, message, advice = explain(error, config)
         step = max(reporter.step, resume.step if resume else 0)
-        outcome = Outcome("failed", step, reporter.max_steps, message, advice, kind)
+        may_shrink = kind in OUT_OF_MEMORY and (options.restart or {}).get("on_oom") == "shrink"
+        lighter = lighter_settings(asked) if asked and may_shrink else None
+        outcome = Outcome("failed", step, reporter.max_steps, message, advice, kind, lighter=lighter)
     # First, since on a full disk the log may take no more, while a torn checkpoint has just made room for this.
     _tell(attempt, ranks, outcome)
     with contextlib.suppress(OSError):
