@@ -262,7 +262,18 @@ class Container:
 
     def __init__(self, *command: str) -> None:
         wait = 'trap "exit 0" TERM; "$@"; echo up; sleep 600 & wait'
-        argv = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", wait, "sh", *command]
+        argv = [
+            "unshare",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+            "sh",
+            "-c",
+            wait,
+            "sh",
+            *command,
+        ]
         self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True)
         assert self._process.stdout is not None
         while (line := self._process.stdout.readline()) != b"up\n":
