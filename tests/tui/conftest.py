@@ -16,6 +16,7 @@ from textual.pilot import Pilot
 
 from fttui import collector
 from fttui.cockpit import Cockpit
+from fttui.log import reader
 from fttui_engine.runs.home import ensure_home
 from run_maker import RunMaker
 
@@ -81,6 +82,7 @@ class Screen:
 def open_cockpit(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., object]]:
     # Ten times the usual pace, to spare the tests the waiting; the tests in a real terminal keep the real one.
     monkeypatch.setattr(collector, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(reader, "IDLE_SECONDS", 0.1)
 
     @asynccontextmanager
     async def opened(size: tuple[int, int] = (80, 24), **options: object) -> AsyncIterator[Screen]:

@@ -9,7 +9,8 @@ from fttui.log.options import Options
 from fttui.log.page import LogPage
 from fttui.log.pager import Pager
 
-IDLE_SECONDS = 0.5
+IDLE_SECONDS = 1.0
+"""A screenful that moves up by some lines is 4 kB at 80x24: what is followed is drawn once a second, as all else."""
 BUSY_SECONDS = 0.05
 
 Wish = Callable[[Pager], object]
