@@ -144,6 +144,44 @@ int nvmlDeviceGetTemperature(void *device, int sensor, unsigned int *celsius) {
     return is("not_supported") ? NOT_SUPPORTED : SUCCESS;
 }
 
+int nvmlDeviceGetClockInfo(void *device, int kind, unsigned int *mhz) {
+    (void)device;
+    *mhz = kind == 1 ? 1395 : 9501;
+    return is("not_supported") ? NOT_SUPPORTED : SUCCESS;
+}
+
+int nvmlDeviceGetMaxClockInfo(void *device, int kind, unsigned int *mhz) {
+    (void)device;
+    *mhz = kind == 1 ? 2100 : 9751;
+    return is("not_supported") ? NOT_SUPPORTED : SUCCESS;
+}
+
+int nvmlDeviceGetCurrPcieLinkWidth(void *device, unsigned int *lanes) {
+    (void)device;
+    *lanes = 4;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMaxPcieLinkWidth(void *device, unsigned int *lanes) {
+    (void)device;
+    *lanes = 16;
+    return SUCCESS;
+}
+
+/* The bits of heat, by the hardware, and of the power limit. */
+int nvmlDeviceGetCurrentClocksThrottleReasons(void *device, unsigned long long *bits) {
+    (void)device;
+    *bits = 0x44;
+    return is("not_supported") ? NOT_SUPPORTED : SUCCESS;
+}
+
+int nvmlDeviceGetTotalEccErrors(void *device, int kind, int counter, unsigned long long *errors) {
+    (void)device;
+    (void)counter;
+    *errors = kind == 1 ? 2 : 31;
+    return is("not_supported") ? NOT_SUPPORTED : SUCCESS;
+}
+
 #ifndef OLD_DRIVER
 int nvmlDeviceGetMemoryInfo_v2(void *device, memory_v2_t *memory) {
     card_t card;

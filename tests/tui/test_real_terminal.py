@@ -169,3 +169,36 @@ def driver(tmp_path_factory):
 def test_gpus_are_read_through_the_driver(scenario, texts, driver, home):
     with Terminal(home, environment={"LD_LIBRARY_PATH": str(driver), "FAKE_NVML": scenario}) as terminal:
         terminal.sees(*texts)
+
+
+def test_a_gpu_in_full_says_what_slows_it_down_and_whose_its_processes_are(driver, make_run, home):
+    run = make_run("mine", step=12, max_steps=40)
+    ours = {**os.environ, "FTTUI_RUN": "mine", "FTTUI_RUN_DIR": str(run.path), "RANK": "1"}
+    with subprocess.Popen(["sleep", "60"], env=ours) as process:
+        try:
+            variables = {
+                "LD_LIBRARY_PATH": str(driver),
+                "FAKE_NVML": "one_gpu",
+                "FAKE_NVML_PID": str(process.pid),
+            }
+            with Terminal(home, environment=variables) as terminal:
+                terminal.sees("RTX 3090", "mine")
+                terminal.press("u")
+                terminal.sees(
+                    "250 of 350 W", "1395 of 2100 MHz", "4 of 16", "31 corrected, 2 not", "74.0M reserved"
+                )
+                terminal.sees("slowed down by its power limit, heat, by the hardware")
+                terminal.sees("mine  rank 1  step 12", str(process.pid))
+                terminal.press("q")
+                terminal.sees("STATE")
+        finally:
+            process.kill()
+
+
+def test_a_gpu_that_tells_little_says_why(driver, home):
+    with Terminal(home, environment={"LD_LIBRARY_PATH": str(driver), "FAKE_NVML": "lost_gpu"}) as terminal:
+        terminal.sees("RTX 3090")
+        terminal.press("u")
+        terminal.sees("handle: GPU is lost", "97%")
+        terminal.press("j kq")
+        terminal.sees("There are no runs yet")

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from textual.binding import Binding
 
-Scope = Literal["dashboard", "run", "chart", "checkpoints", "events", "config", "files", "log"]
+Scope = Literal["dashboard", "run", "chart", "checkpoints", "events", "config", "files", "gpus", "log"]
 
 DASHBOARD: Final = frozenset[Scope]({"dashboard"})
 RUN: Final = frozenset[Scope]({"run"})
@@ -15,9 +15,11 @@ CONFIG: Final = frozenset[Scope]({"config"})
 FILES: Final = frozenset[Scope]({"files"})
 LOG: Final = frozenset[Scope]({"log"})
 WITH_A_RUN: Final = DASHBOARD | RUN
-LISTS: Final = frozenset[Scope]({"checkpoints", "events", "config", "files"})
-PAGES: Final = RUN | CHART | LISTS
-EVERYWHERE: Final = DASHBOARD | PAGES | LOG
+GPUS: Final = frozenset[Scope]({"gpus"})
+RUN_LISTS: Final = frozenset[Scope]({"checkpoints", "events", "config", "files"})
+LISTS: Final = RUN_LISTS | GPUS
+PAGES: Final = RUN | CHART | RUN_LISTS
+EVERYWHERE: Final = DASHBOARD | PAGES | GPUS | LOG
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,16 @@ KEYS: Final = (
     ),
     Key("config-compare", "c", "c", "compare", "compare", "choose a run to compare with", CONFIG),
     Key("log", "l", "l", "open_log", "log", "read the run's log", DASHBOARD | PAGES),
+    Key(
+        "gpus",
+        "u",
+        "u",
+        "open_gpus",
+        "GPUs",
+        "the GPUs in full, with every process",
+        DASHBOARD,
+        in_footer=False,
+    ),
     Key("mark", "space", "space", "mark", "mark", "mark for comparison, or not", DASHBOARD, in_footer=False),
     Key("list-down", "j,down", "j", "scroll(1)", "down", "one line down", LISTS, in_footer=False),
     Key("list-up", "k,up", "k", "scroll(-1)", "up", "one line up", LISTS, in_footer=False),
@@ -262,7 +274,7 @@ KEYS: Final = (
         in_footer=False,
     ),
     Key("help", "question_mark,f1", "?", "help", "help", "this page", EVERYWHERE),
-    Key("back", "escape,q", "esc", "back", "back", "one screen back", PAGES | LOG),
+    Key("back", "escape,q", "esc", "back", "back", "one screen back", PAGES | GPUS | LOG),
     Key("quit", "q", "q", "app.quit", "quit", "leave fttui; the runs go on", DASHBOARD),
 )
 

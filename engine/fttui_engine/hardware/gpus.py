@@ -1,7 +1,7 @@
 """The NVIDIA GPUs of this host, read through NVML.
 
 NVML calls fail one by one: a lost GPU still counts, a data-centre card has no fan, a laptop card no power limit. So
-every call goes through one gate, ``_ask``, that turns an error into "no value" plus the driver's own words.
+every call goes through one gate, ``ask``, that turns an error into "no value" plus the driver's own words.
 """
 
 import ctypes
@@ -73,11 +73,11 @@ _facts: dict[int, _Facts] = {}
 
 def read_gpus() -> GpuReport:
     """Read every GPU once; blocks as long as the driver does, so never call it from a user interface's own thread."""
-    nvml, problem = _open_nvml()
+    nvml, problem = open_nvml()
     if problem is not None:
         return GpuReport((), problem)
     errors: dict[str, str] = {}
-    count = _ask(errors, "count", nvml.nvmlDeviceGetCount)
+    count = ask(errors, "count", nvml.nvmlDeviceGetCount)
     if count is None:
         return GpuReport((), f"The NVIDIA driver cannot list its GPUs: {errors['count']}.")
     if count == 0:
@@ -87,15 +87,15 @@ def read_gpus() -> GpuReport:
 
 def read_driver_cuda() -> tuple[int, int] | None:
     """The newest CUDA version that the loaded driver knows, such as (12, 8); None where it cannot be told."""
-    nvml, problem = _open_nvml()
+    nvml, problem = open_nvml()
     if problem is not None:
         return None
-    version = _ask({}, "cuda", nvml.nvmlSystemGetCudaDriverVersion_v2)
+    version = ask({}, "cuda", nvml.nvmlSystemGetCudaDriverVersion_v2)
     # The driver writes 12.8 as 12080.
     return None if version is None else (version // 1000, version % 1000 // 10)
 
 
-def _open_nvml() -> tuple[Any, str | None]:
+def open_nvml() -> tuple[Any, str | None]:
     """The opened binding, or a sentence why there is none; a driver that comes up later is found at the next call."""
     global _nvml  # noqa: PLW0603 - one connection to the driver per process is NVML's own model
     with _lock:
@@ -118,7 +118,7 @@ def _open_nvml() -> tuple[Any, str | None]:
         return _nvml, None
 
 
-def _ask(errors: dict[str, str], field: str, call: Callable[..., Any], *arguments: Any) -> Any:
+def ask(errors: dict[str, str], field: str, call: Callable[..., Any], *arguments: Any) -> Any:
     """The answer of one NVML call; None when it fails, with the driver's words in ``errors``."""
     import pynvml
 
@@ -136,7 +136,7 @@ def _ask(errors: dict[str, str], field: str, call: Callable[..., Any], *argument
 
 def _read_gpu(nvml: Any, index: int) -> Gpu:
     errors: dict[str, str] = {}
-    handle = _ask(errors, "handle", nvml.nvmlDeviceGetHandleByIndex, index)
+    handle = ask(errors, "handle", nvml.nvmlDeviceGetHandleByIndex, index)
     if handle is None:
         # A GPU that fell off the bus still counts; its name is known if it was seen before.
         facts = _facts.get(index, _Facts(None, f"GPU {index}", None, None))
@@ -155,9 +155,9 @@ def _read_gpu(nvml: Any, index: int) -> Gpu:
             errors,
         )
     facts = _read_facts(nvml, index, handle, errors)
-    load = _ask(errors, "utilization_percent", nvml.nvmlDeviceGetUtilizationRates, handle)
+    load = ask(errors, "utilization_percent", nvml.nvmlDeviceGetUtilizationRates, handle)
     memory = _read_memory(nvml, handle, errors)
-    power_milliwatts = _ask(errors, "power_watts", nvml.nvmlDeviceGetPowerUsage, handle)
+    power_milliwatts = ask(errors, "power_watts", nvml.nvmlDeviceGetPowerUsage, handle)
     return Gpu(
         index=index,
         uuid=facts.uuid,
@@ -167,7 +167,7 @@ def _read_gpu(nvml: Any, index: int) -> Gpu:
         memory_total_bytes=None if memory is None else memory.total,
         power_watts=None if power_milliwatts is None else power_milliwatts / 1000,
         power_limit_watts=facts.power_limit_watts,
-        temperature_celsius=_ask(
+        temperature_celsius=ask(
             errors, "temperature_celsius", nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU
         ),
         compute_capability=facts.compute_capability,
@@ -180,13 +180,11 @@ def _read_gpu(nvml: Any, index: int) -> Gpu:
 def _read_facts(nvml: Any, index: int, handle: Any, errors: dict[str, str]) -> _Facts:
     if index in _facts:
         return _facts[index]
-    limit_milliwatts = _ask(errors, "power_limit_watts", nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+    limit_milliwatts = ask(errors, "power_limit_watts", nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
     facts = _Facts(
-        uuid=_ask(errors, "uuid", nvml.nvmlDeviceGetUUID, handle),
-        name=_ask(errors, "name", nvml.nvmlDeviceGetName, handle) or f"GPU {index}",
-        compute_capability=_ask(
-            errors, "compute_capability", nvml.nvmlDeviceGetCudaComputeCapability, handle
-        ),
+        uuid=ask(errors, "uuid", nvml.nvmlDeviceGetUUID, handle),
+        name=ask(errors, "name", nvml.nvmlDeviceGetName, handle) or f"GPU {index}",
+        compute_capability=ask(errors, "compute_capability", nvml.nvmlDeviceGetCudaComputeCapability, handle),
         power_limit_watts=None if limit_milliwatts is None else limit_milliwatts / 1000,
     )
     # What failed is asked again next time, so that its reason is named every time.
@@ -197,13 +195,13 @@ def _read_facts(nvml: Any, index: int, handle: Any, errors: dict[str, str]) -> _
 
 def _read_memory(nvml: Any, handle: Any, errors: dict[str, str]) -> Any:
     """Memory in bytes; version 2 of the call, because version 1 counts what the driver reserves as used."""
-    memory = _ask(errors, "memory", nvml.nvmlDeviceGetMemoryInfo, handle, nvml.nvmlMemory_v2)
-    if memory is None and (older := _ask({}, "memory", nvml.nvmlDeviceGetMemoryInfo, handle)) is not None:
+    memory = ask(errors, "memory", nvml.nvmlDeviceGetMemoryInfo, handle, nvml.nvmlMemory_v2)
+    if memory is None and (older := ask({}, "memory", nvml.nvmlDeviceGetMemoryInfo, handle)) is not None:
         del errors["memory"]
         return older
     return memory
 
 
 def _read_processes(nvml: Any, handle: Any, errors: dict[str, str]) -> tuple[GpuProcess, ...]:
-    processes = _ask(errors, "processes", nvml.nvmlDeviceGetComputeRunningProcesses, handle)
+    processes = ask(errors, "processes", nvml.nvmlDeviceGetComputeRunningProcesses, handle)
     return tuple(GpuProcess(process.pid, process.usedGpuMemory) for process in processes or ())

@@ -1,26 +1,16 @@
 """``fttui gpus``: the GPUs of this machine, and which run computes on them."""
 
 import json
-import os
 from argparse import Namespace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from fttui import figures
+from fttui.gpu_users import owner_of
 from fttui_engine.errors import ExitCode
 from fttui_engine.hardware.gpus import Gpu, GpuProcess, GpuReport, read_gpus
 from fttui_engine.hardware.host import Host, read_host
 from fttui_engine.runs.home import state_home
 from fttui_engine.runs.logs import one_line
-from fttui_engine.runs.run import Run
-
-
-class Owner(NamedTuple):
-    """The run behind a process; all None for a process that is not ours or cannot be looked into."""
-
-    run: str | None = None
-    rank: int | None = None
-    step: int | None = None
 
 
 def run(args: Namespace) -> int:
@@ -35,26 +25,6 @@ def run(args: Namespace) -> int:
         print(one_line(report.error or "No GPU was found."))
         print(_host_line(read_host()))
     return ExitCode.DONE
-
-
-def owner_of(pid: int) -> Owner:
-    """The run, rank and step behind a process, from the environment that every process of a run carries."""
-    try:
-        # The kernel cuts nothing off here; one's own processes only can be read.
-        content = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return Owner()
-    pairs = (variable.partition(b"=") for variable in content.split(b"\0"))
-    environment = {os.fsdecode(name): os.fsdecode(text) for name, _, text in pairs}
-    folder = environment.get("FTTUI_RUN_DIR")
-    if not folder or not environment.get("FTTUI_RUN"):
-        return Owner()
-    its_run = Run(Path(folder))
-    progress = its_run.attempt(its_run.latest_attempt_number()).read_progress()
-    rank = environment.get("RANK", "0")
-    return Owner(
-        environment["FTTUI_RUN"], int(rank) if rank.isdecimal() else None, progress and progress.step
-    )
 
 
 def _to_json(report: GpuReport, host: Host) -> dict[str, Any]:

@@ -132,6 +132,12 @@ class Dashboard(RunScreen):
         at = ids.index(self.cockpit.selected) if self.cockpit.selected in ids else 0
         self.cockpit.select(ids[min(max(0, at + rows), len(ids) - 1)])
 
+    def action_open_gpus(self) -> None:
+        """Show the GPUs in full."""
+        from fttui.screens.gpu_page import GpuPage
+
+        self.app.push_screen(GpuPage())
+
     def action_mark(self) -> None:
         """Mark the selected run for comparison, or take the mark away."""
         if run := self._allowed("mark"):
