@@ -143,7 +143,9 @@ def _calls(content: str) -> list[Any]:
     calls = written if isinstance(written, list) else [written]
     if not all(isinstance(call, dict) and "name" in call for call in calls):
         return []
-    return [{"type": "function", "function": {**call, "arguments": call.get("arguments", {})}} for call in calls]
+    return [
+        {"type": "function", "function": {**call, "arguments": call.get("arguments", {})}} for call in calls
+    ]
 
 
 def _tools(row: Row, column: str | None) -> list[Any] | None:
