@@ -155,6 +155,16 @@ OK = '{"instruction": "a", "output": "b"}\n'
         ("x.jsonl", OK + "{broken", "x.jsonl, line 2, is not valid JSON"),
         ("x.jsonl", OK + "[1]", "x.jsonl, line 2, is not a record but list"),
         ("x.json", "[" + OK + ", 7]", "x.json, record 2, is not a record but int"),
+        (
+            "x.jsonl",
+            OK + r'{"instruction": "\ud83d\ude00", "output": "x \uDC00"}',
+            r"x.jsonl, line 2, holds half a character (\udc00 without",
+        ),
+        (
+            "x.json",
+            "[" + OK + r', {"\ud800": 1}]',
+            r"x.json, record 2, holds half a character (\ud800 without",
+        ),
         ("x.json", "[" + OK, "x.json is not valid JSON at line 2, column 1"),
         ("x.json", "[" * 100_000, "x.json is nested too deeply"),
         ("x.json", "", "x.json is empty"),

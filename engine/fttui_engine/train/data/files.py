@@ -5,6 +5,7 @@ All but a JSON list are read piece by piece, so that a file may be larger than t
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -13,6 +14,8 @@ from fttui_engine.spec.paths import DATASET_SUFFIXES
 from fttui_engine.train.errors import DataError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Most such escapes come in twos and are one character beyond the first 65,536; only then is a record looked at closely.
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Row(NamedTuple):
@@ -56,10 +59,13 @@ def _read_json(path: Path) -> Iterator[Row]:
         if not first:
             raise DataError(f"{path} is empty", "give a file with at least one record")
         if first.startswith(b"["):
-            for number, item in enumerate(parse_json(path.read_bytes(), str(path)), start=1):
-                yield _record(item, f"{path}, record {number}")
+            text = path.read_bytes()
+            halves = _may_hold_halves(text)
+            for number, item in enumerate(parse_json(text, str(path)), start=1):
+                yield _record(item, f"{path}, record {number}", halves)
         elif path.suffix.lower() == ".json" and not first.endswith(b"}"):
-            yield _record(parse_json(path.read_bytes(), str(path)), f"{path}, record 1")
+            text = path.read_bytes()
+            yield _record(parse_json(text, str(path)), f"{path}, record 1", _may_hold_halves(text))
         else:
             file.seek(0)
             yield from _json_lines(file, path)
@@ -81,7 +87,7 @@ def _json_lines(file: BinaryIO, path: Path) -> Iterator[Row]:
             continue
         place = f"{path}, line {number}"
         try:
-            yield _record(json.loads(_decode(line, place)), place)
+            yield _record(json.loads(_decode(line, place)), place, _may_hold_halves(line))
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{place}, is not valid JSON: {error.msg} at column {error.colno}",
@@ -91,11 +97,25 @@ def _json_lines(file: BinaryIO, path: Path) -> Iterator[Row]:
             raise DataError(f"{place}, is nested too deeply to be data", "correct this record") from error
 
 
-def _record(item: Any, place: str) -> Row:
+def _may_hold_halves(text: bytes) -> bool:
+    """Whether JSON may write half a character, which no text can hold and no tokenizer takes."""
+    return _HALF_CHARACTER.search(text) is not None
+
+
+def _record(item: Any, place: str, may_hold_halves: bool) -> Row:
     if not isinstance(item, dict):
         raise DataError(
             f"{place}, is not a record but {type(item).__name__}", "write {...} with named fields"
         )
+    if may_hold_halves:
+        try:
+            json.dumps(item, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(error.object[error.start]):04x}"
+            raise DataError(
+                f"{place}, holds half a character ({half} without its other half)",
+                "correct or remove this record",
+            ) from error
     return Row(place, item)
 
 
