@@ -314,6 +314,7 @@ INFO = [
     ({"identity": {"file_name": "a.json", "tags": {"role": "who"}}}, "identity", "unknown names: role"),
     ({"identity": {"file_name": "a.json", "num_samples": "all"}}, "identity", "whole number"),
     ({"identity": {"file_name": "b.json"}}, "identity", "no file"),
+    ({"identity": {"file_name": "a.json"}}, "identity", "a.json has no known form; its columns are a"),
     ({"identity": {"file_name": "a.json", "ranking": True}}, "identity", "preference pairs"),
     ({"identity": "a.json"}, "identity", "is no description"),
     ([], "identity", "not a JSON object"),
@@ -327,6 +328,15 @@ def test_names_of_dataset_info(info: object, entry: str, words: str, tmp_path: P
     (tmp_path / "data" / "dataset_info.json").write_text(json.dumps(info))
     (error,) = resolve_lines(tmp_path, f"dataset: {entry}").findings.errors
     assert words in error.message
+
+
+def test_a_name_that_is_no_file_is_not_said_to_be_absent(tmp_path: Path) -> None:
+    # Opening the pipe would wait for somebody who writes.
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "link.jsonl").symlink_to("nowhere")
+    found = resolve_lines(tmp_path, "dataset: [pipe.jsonl, link.jsonl]").findings.errors
+    assert [Path(error.found).name for error in found] == ["pipe.jsonl", "link.jsonl"]
+    assert all("a link that leads nowhere" in error.message and not error.suggestion for error in found)
 
 
 def test_a_folder_of_data_is_looked_at_file_by_file(tmp_path: Path) -> None:

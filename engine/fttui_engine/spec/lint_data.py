@@ -208,7 +208,8 @@ def _check_description(case: "Lint", key: str, entry: str, description: dict[str
     elif "hf_hub_url" in description:
         _say_unchecked(case, key, str(description["hf_hub_url"]))
     else:
-        _check_path(case, key, str(Path(dataset_dir, description["file_name"])), is_described=True)
+        is_described = description.get("columns") is not None
+        _check_path(case, key, str(Path(dataset_dir, description["file_name"])), is_described=is_described)
     if case.values["streaming"] and description.get("num_samples"):
         case.warn(key, f"num_samples of {entry!r} has no effect with streaming.", found=entry)
 
@@ -243,7 +244,14 @@ def _check_path(case: "Lint", key: str, path: str, *, is_described: bool = False
 def _check_data_file(case: "Lint", key: str, path: str, is_described: bool) -> None:
     """One file is there and can be read; its columns need no known names where ``dataset_info.json`` gives them."""
     suffix = Path(path).suffix.lower()
-    if not os.path.isfile(path):
+    if os.path.lexists(path) and not os.path.isfile(path):
+        case.error(
+            key,
+            f"{path} is a pipe, a device or a link that leads nowhere; data is read from files.",
+            found=path,
+            allowed="an existing file",
+        )
+    elif not os.path.isfile(path):
         suggestion = similar_path(path)
         case.error(
             key,
