@@ -80,7 +80,7 @@ BAD = [
     ("per_device_train_batch_size", "-1", "at least 1", None),
     ("per_device_train_batch_size", "0", "at least 1", None),
     ("per_device_train_batch_size", "9" * 5000, "whole number", None),
-    ("per_device_train_batch_size", "99999999999", "whole number", None),
+    ("per_device_train_batch_size", "99999999999", "at least 1, and of at most 2147483647", None),
     ("max_steps", "-2", "at least -1", None),
     ("seed", "-1", "at least 0", None),
     ("seed", "4294967296", "at most", None),

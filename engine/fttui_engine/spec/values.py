@@ -137,6 +137,8 @@ def _number(key: Key, node: Node) -> int | float:
     if not abs(number) < NUMBER_LIMIT:
         _mismatch(key, node)
     is_whole = number.is_integer() and abs(number) <= WHOLE_LIMIT
+    if key.kind == "whole" and key.at_most is None and number > WHOLE_LIMIT:
+        raise MismatchError(text_of(node), f"{allowed_text(key)}, and of at most {WHOLE_LIMIT}")
     if key.kind == "whole" and not (number.is_integer() and abs(number) <= (key.at_most or WHOLE_LIMIT)):
         _mismatch(key, node)
     if key.kind in ("interval", "amount") and not (is_whole or 0 < number < 1):
