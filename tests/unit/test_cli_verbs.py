@@ -197,6 +197,8 @@ def test_terminal_without_the_characters_shows_question_marks(fttui_cli: Cli, ma
         (["show"], 2, "required: RUN"),
         (["logs", "demo", "-n", "-5"], 2, "'-5' is no whole number"),
         (["resume", "demo", "--from", "last"], 2, "'last' is no whole number"),
+        (["resume", "demo", "--processes", "0"], 2, "'0' is no whole number of at least 1"),
+        (["resume", "demo", "--gpus", "00"], 2, "'00' is neither a number of GPUs"),
         (["wait", "demo", "--timeout", "nan"], 2, "'nan' is no number of seconds"),
         (["start", "--profile", "demo", "--gpus", ""], 2, "names no GPU"),
         (["start"], 2, "nothing to start"),

@@ -66,6 +66,13 @@ def test_a_run_under_way_is_used_as_of_its_newest_whole_checkpoint(home: Path) -
     assert target.label == "demo (final result)"
 
 
+def test_nobody_waits_for_a_checkpoint_of_a_run_that_has_ended(home: Path) -> None:
+    make_run(home, State.FAILED)
+    with pytest.raises(WrongRequestError, match="demo has saved nothing, and is failed") as caught:
+        find_target("demo")
+    assert caught.value.hint == "fttui show demo says why it ended"
+
+
 def test_a_model_trained_in_full_stands_in_place_of_its_base(home: Path) -> None:
     run = make_run(home, State.FINISHED, "finetuning_type=full")
     run.checkpoints_dir.mkdir()

@@ -96,8 +96,13 @@ def _result_of(run: Run, step: int | None) -> Path:
             raise WrongRequestError(f"{run.id} has no whole checkpoint of step {step}", f"it has: {known}")
         return checkpoints[step]
     # While a run is under way, or after it was resumed and failed, what lies in output_dir may be of an earlier end.
-    if read_state(run).state is State.FINISHED and _holds_model(run.output_dir):
+    state = read_state(run).state
+    if state is State.FINISHED and _holds_model(run.output_dir):
         return run.output_dir
+    if not checkpoints and not state.is_live:
+        raise WrongRequestError(
+            f"{run.id} has saved nothing, and is {state}", f"fttui show {run.id} says why it ended"
+        )
     if not checkpoints:
         raise WrongRequestError(
             f"{run.id} has not saved anything yet", "wait for its first checkpoint, or stop it: it saves then"

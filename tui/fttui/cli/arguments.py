@@ -103,7 +103,7 @@ def _resume(parser: ArgumentParser) -> None:
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument("--gpus", metavar="G", type=_gpus, help="go on with so many GPUs, or with these: 0,1")
     scale.add_argument(
-        "--processes", metavar="N", type=_count, help="go on with so many processes on the CPU"
+        "--processes", metavar="N", type=_processes, help="go on with so many processes on the CPU"
     )
 
 
@@ -192,10 +192,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _processes(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
 def _gpus(text: str) -> "int | tuple[int, ...]":
     """Return a number of GPUs, or the indices of those that are named with commas."""
     words = text.split(",")
-    if not all(word.isascii() and word.isdigit() for word in words) or text == "0":
+    if not all(word.isascii() and word.isdigit() for word in words) or text.strip("0") == "":
         raise ArgumentTypeError(f"{text!r} is neither a number of GPUs nor a list such as 0,1")
     return int(text) if len(words) == 1 else tuple(int(word) for word in words)
 
