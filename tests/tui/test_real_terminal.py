@@ -187,7 +187,7 @@ def test_a_gpu_in_full_says_what_slows_it_down_and_whose_its_processes_are(drive
                 terminal.sees(
                     "250 of 350 W", "1395 of 2100 MHz", "4 of 16", "31 corrected, 2 not", "74.0M reserved"
                 )
-                terminal.sees("slowed down by its power limit, heat, by the hardware")
+                terminal.sees("slowed down by its power limit, heat (the card's own limit")
                 terminal.sees("mine  rank 1  step 12", str(process.pid))
                 terminal.press("q")
                 terminal.sees("STATE")
@@ -199,6 +199,6 @@ def test_a_gpu_that_tells_little_says_why(driver, home):
     with Terminal(home, environment={"LD_LIBRARY_PATH": str(driver), "FAKE_NVML": "lost_gpu"}) as terminal:
         terminal.sees("RTX 3090")
         terminal.press("u")
-        terminal.sees("handle: GPU is lost", "97%")
+        terminal.sees("GPU is lost", "97%")
         terminal.press("j kq")
         terminal.sees("There are no runs yet")

@@ -13,8 +13,8 @@ SLOWDOWNS = {
     0x4: "its power limit",
     0x8: "the hardware: heat or power supply",
     0x10: "the slowest GPU of its sync boost group",
-    0x20: "heat, by the driver",
-    0x40: "heat, by the hardware: cooling does not keep up",
+    0x20: "heat (the driver's limit)",
+    0x40: "heat (the card's own limit: cooling does not keep up)",
     0x80: "the power supply of the machine (power brake)",
 }
 NO_SLOWDOWNS = {0x1: "idle", 0x2: "clocks set by the administrator", 0x100: "display clocks"}

@@ -11,7 +11,7 @@ from textual.message import Message
 from fttui import figures
 from fttui.gpu_users import Owner, account_of, command_of, owner_of
 from fttui.keys import bindings
-from fttui.lines import Line, Role, Span, fit, fit_right, line, rule, wrap
+from fttui.lines import Line, Role, Span, fit, fit_right, line, rule, width_of, wrap
 from fttui.poller import Poller
 from fttui.screens.run_screen import CockpitScreen
 from fttui.snapshot import Snapshot
@@ -138,18 +138,19 @@ def view_of(gpu: Gpu) -> GpuView:
 def gpu_lines(view: GpuView, width: int) -> list[Line]:
     """Return a GPU with all that it tells; what it does not tell is left out, and why is said."""
     gpu, detail = view.gpu, view.detail
-    lines = [rule(f"{gpu.index} {one_line(gpu.name)}", width), _facts(_load(gpu), width)]
+    lines = [rule(f"{gpu.index} {one_line(gpu.name)}", width), *_facts(_load(gpu), width)]
     if detail:
-        lines += [_facts(_clocks(detail), width), _facts(_slot(detail), width)]
+        lines += [*_facts(_clocks(detail), width), *_facts(_slot(detail), width)]
         if detail.slowed_by:
             lines += [
                 line(" ", *one)
                 for one in wrap(f"slowed down by {', '.join(detail.slowed_by)}", width - 2, "warn")
             ]
     for reason, fields in _reasons(gpu).items():
-        lines += [line(" ", *one) for one in wrap(f"{', '.join(fields)}: {reason}", width - 2, "dim")]
+        text = reason if fields == ["handle"] else f"not told: {', '.join(fields)} ({reason})"
+        lines += [line(" ", *one) for one in wrap(text, width - 2, "dim")]
     lines += [user_line(user, width) for user in view.users] or [line(Span(" free", "dim"))]
-    return [one for one in lines if one] + [line("")]
+    return [*lines, line("")]
 
 
 def _reasons(gpu: Gpu) -> dict[str, list[str]]:
@@ -167,12 +168,15 @@ Fact = tuple[str, str, Role]
 """A label, what it says (nothing is left out), and how that looks."""
 
 
-def _facts(facts: list[Fact], width: int) -> Line:
-    spans: list[Span] = []
+def _facts(facts: list[Fact], width: int) -> list[Line]:
+    """Return facts in as many lines as they need."""
+    lines: list[list[Span]] = [[]]
     for label, text, role in facts:
-        if text:
-            spans += [Span(f" {label} ", "dim"), Span(f"{text}  ", role)]
-    return tuple(spans)
+        spans = [Span(f" {label} " if label else " ", "dim"), Span(f"{text} ", role)]
+        if text and lines[-1] and width_of(lines[-1]) + width_of(spans) > width:
+            lines.append([])
+        lines[-1] += spans if text else []
+    return [tuple(one) for one in lines if one]
 
 
 def _load(gpu: Gpu) -> list[Fact]:
