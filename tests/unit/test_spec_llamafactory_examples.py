@@ -51,6 +51,8 @@ RUNS = {
     "dataset: dpo_en_demo; learning_rate: 5.0e-6",
     "lora kto": "stage: kto; finetuning_type: lora; lora_target: all; pref_beta: 0.1; dataset: kto_en_demo; "
     "learning_rate: 5.0e-6",
+    "lora ppo": "stage: ppo; finetuning_type: lora; reward_model: saves/reward; dataset: identity,alpaca_en_demo; "
+    "learning_rate: 1.0e-5; max_new_tokens: 512; top_k: 0; top_p: 0.9",
     "preprocess": f"{SFT_LORA}; tokenized_path: saves/dataset",
     "full sft": SFT_FULL,
     "qlora": f"{SFT_LORA}; quantization_bit: 4; quantization_method: bnb",
@@ -67,10 +69,6 @@ RUNS = {
 }
 # What each is refused for.
 REFUSED = {
-    "lora ppo": (
-        "stage: ppo; finetuning_type: lora; reward_model: saves/lora; dataset: identity; max_new_tokens: 512",
-        {"stage", "reward_model"},
-    ),
     "ray": (f"{SFT_LORA}; ray_num_workers: 4", {"ray_num_workers"}),
     "ktransformers": (f"{SFT_LORA}; use_kt: true", {"use_kt"}),
     "galore": (f"{SFT_FULL}; use_galore: true; galore_layerwise: true; galore_rank: 128", {"use_galore"}),
@@ -115,12 +113,16 @@ OTHER_VERBS = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     model, adapter, data = tmp_path / "model", tmp_path / "saves" / "lora", tmp_path / "data"
-    for place in (model, adapter, data):
+    for place in (model, data):
         place.mkdir(parents=True)
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         (model / name).write_text('{"model_type": "llama"}')
-    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8}')
-    (adapter / "adapter_model.safetensors").write_text("x")
+    reward = tmp_path / "saves" / "reward"
+    for place in (adapter, reward):
+        place.mkdir(parents=True)
+        (place / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8}')
+        (place / "adapter_model.safetensors").write_text("x")
+    (reward / "value_head.safetensors").write_text("x")
     question = {"instruction": "a", "input": "", "output": "b"}
     files = {
         "identity": (question, {}),

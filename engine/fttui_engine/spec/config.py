@@ -71,6 +71,17 @@ class TrainingConfig:
     ref_model_adapters: tuple[str, ...] | None = None
     ref_model_quantization_bit: int | None = None
 
+    # An adapter, unless reward_model_type says full.
+    reward_model: str | None = None
+    reward_model_type: str = "lora"
+    reward_model_adapters: tuple[str, ...] | None = None
+    reward_model_quantization_bit: int | None = None
+    ppo_buffer_size: int = 1
+    ppo_epochs: int = 4
+    ppo_score_norm: bool = False
+    ppo_target: float = 6.0
+    ppo_whiten_rewards: bool = False
+
     dataset: tuple[str, ...]
     eval_dataset: tuple[str, ...] | None = None
     dataset_dir: str = "data"

@@ -27,6 +27,15 @@ KNOWN_TEXTS = (
 )
 
 
+QUESTION_COLUMNS = ("instruction", "prompt", "question")
+"""Columns of questions that the model answers itself, for stage ppo, tried in this order."""
+
+KNOWN_QUESTIONS = (
+    "stage: ppo takes questions from a column instruction, prompt or question, or conversations in one of the forms of "
+    "stage sft; their last answers, if there are any, are not read"
+)
+
+
 PAIR_COLUMNS = ("chosen", "rejected")
 """The better and the worse answer, for the stages rm and dpo."""
 
@@ -67,6 +76,10 @@ def misfit(stage: str, columns: Iterable[object]) -> Misfit | None:
         if tag_column(names):
             return None
         return Misfit(f"has no tagged answers; its columns are {shown_columns(names)}", KNOWN_TAGGED)
+    if stage == "ppo":
+        if form_of(names) or question_column(names):
+            return None
+        return Misfit(f"has no questions; its columns are {shown_columns(names)}", KNOWN_QUESTIONS)
     if form_of(names):
         return None
     if is_pairs(names):
@@ -103,6 +116,12 @@ def tag_column(columns: Iterable[object]) -> str | None:
     """Return the column that says whether an answer is good; None where there is none."""
     names = set(columns)
     return next((name for name in TAG_COLUMNS if name in names), None)
+
+
+def question_column(columns: Iterable[object]) -> str | None:
+    """Return the column that holds questions; None where there is none."""
+    names = set(columns)
+    return next((name for name in QUESTION_COLUMNS if name in names), None)
 
 
 def text_column(columns: Iterable[object]) -> str | None:

@@ -44,7 +44,6 @@ REFUSED = (
         "Changing the vocabulary in this way",
         "noise_init",
     ),
-    _later("reward_model reward_model_adapters", "A reward model for PPO"),
     _later("auto_find_batch_size", "Finding the batch size by trying"),
     _later("use_mca use_megatron_bridge use_hyper_parallel use_kt use_v1_kernels fp8", "This backend"),
     _later("ray_num_workers ray_init_kwargs master_addr master_port", "Training on several hosts"),
@@ -173,8 +172,7 @@ IGNORED = (
         "secrets do not belong into this file; log in with `hf auth login`, or set HF_TOKEN",
     ),
     KnownKeys(
-        "ppo_buffer_size ppo_epochs ppo_score_norm ppo_target ppo_whiten_rewards reward_model_quantization_bit "
-        "reward_model_type asft_alpha eaft_alpha",
+        "asft_alpha eaft_alpha",
         "it belongs to a stage or method that is not there yet",
     ),
     KnownKeys(
@@ -215,7 +213,7 @@ IGNORED = (
 
 # Values of keys in use that are right elsewhere and wait for a later release here: (key, value): what it is.
 LATER_VALUES = {
-    ("stage", "ppo"): "PPO",
+    ("reward_model_type", "api"): "A reward model on a server",
     ("quantization_method", "hqq"): "Quantizing with HQQ",
     ("quantization_method", "eetq"): "Quantizing with EETQ",
     ("quantization_method", "quanto"): "Quantizing with Quanto",

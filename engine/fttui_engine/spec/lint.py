@@ -53,6 +53,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     from fttui_engine.spec.lint_files import check_model, check_output
     from fttui_engine.spec.lint_host import check_devices, check_python
     from fttui_engine.spec.lint_methods import check_methods
+    from fttui_engine.spec.lint_ppo import check_ppo
     from fttui_engine.spec.lint_preference import check_preference
     from fttui_engine.spec.lint_quantization import check_quantization
     from fttui_engine.spec.lint_ranks import check_ranks
@@ -83,6 +84,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     check_training(case)
     check_ranks(case)
     check_preference(case)
+    check_ppo(case)
     if "template" in case.values:
         from fttui_engine.spec.lint_template import check_template
 

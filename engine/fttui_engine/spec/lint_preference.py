@@ -22,9 +22,9 @@ USED_BY = {
     "ld_alpha": ("dpo",),
     "kto_chosen_weight": ("kto",),
     "kto_rejected_weight": ("kto",),
-    "ref_model": ("dpo", "kto"),
-    "ref_model_adapters": ("dpo", "kto"),
-    "ref_model_quantization_bit": ("dpo", "kto"),
+    "ref_model": ("dpo", "kto", "ppo"),
+    "ref_model_adapters": ("dpo", "kto", "ppo"),
+    "ref_model_quantization_bit": ("dpo", "kto", "ppo"),
 }
 # Losses that compare with no reference.
 WITHOUT_REFERENCE = ("orpo", "simpo")
@@ -44,7 +44,7 @@ def check_preference(case: "Lint") -> None:
     for name, stages in USED_BY.items():
         if stage not in stages and case.written((name,)):
             case.warn(name, f"{name} has no effect with stage: {stage}; it is for {' and '.join(stages)}.")
-    if stage in PREFERENCE_STAGES:
+    if stage in (*PREFERENCE_STAGES, "ppo"):
         for name in case.written(OF_SINGLE_ANSWERS):
             case.warn(name, f"{name} has no effect with stage: {stage}.")
     if stage in ("dpo", "kto") and case.values["lora_dropout"] > 0:
@@ -55,7 +55,7 @@ def check_preference(case: "Lint") -> None:
         )
     if stage == "dpo":
         _check_pair_loss(case)
-    if stage in ("dpo", "kto"):
+    if stage in ("dpo", "kto", "ppo"):
         _check_reference(case)
         if case.values.get("ref_model") is None and not _needs_none(case):
             _check_adapter_as_reference(case)

@@ -50,7 +50,7 @@ def _check_packing(case: "Lint") -> None:
     if stage not in ("sft", "pt"):
         for name in ("packing", "neat_packing"):
             if values.get(name):
-                case.warn(name, f"{name} has no effect with stage: {stage}, whose examples come in pairs.")
+                case.warn(name, f"{name} has no effect with stage: {stage}, whose examples are not packed.")
     elif stage == "sft" and values["neat_packing"] and values.get("packing") is False:
         case.warn(
             "packing", "packing: false has no effect, because neat_packing packs too; set that to false."

@@ -26,15 +26,17 @@ def make_absolute(values: dict[str, Any], folder: "Path") -> None:
     for name in ("output_dir", "dataset_dir", "cache_dir", "tokenized_path", "logging_dir", "export_dir"):
         if name in values and not (name == "dataset_dir" and is_on_hub(values[name])):
             values[name] = _absolute(values[name], folder)
+    if "reward_model" in values:
+        # Its value head is read from the folder; a hub has no name for that.
+        values["reward_model"] = _absolute(values["reward_model"], folder)
     if "run.python" in values and "/" in values["run.python"]:
         values["run.python"] = _absolute(values["run.python"], folder)
     for name in ("model_name_or_path", "ref_model"):
         if name in values:
             values[name] = _model(values[name], folder)
-    if "ref_model_adapters" in values:
-        values["ref_model_adapters"] = [_model(each, folder) for each in values["ref_model_adapters"]]
-    if "adapter_name_or_path" in values:
-        values["adapter_name_or_path"] = [_model(text, folder) for text in values["adapter_name_or_path"]]
+    for name in ("ref_model_adapters", "reward_model_adapters", "adapter_name_or_path"):
+        if name in values:
+            values[name] = [_model(text, folder) for text in values[name]]
     for name in ("dataset", "eval_dataset"):
         if name in values:
             values[name] = [_dataset(entry, values["dataset_dir"], folder) for entry in values[name]]

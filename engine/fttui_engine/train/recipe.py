@@ -291,6 +291,8 @@ def _plan(
     ranks: Ranks,
 ) -> str:
     factors = [config.per_device_train_batch_size, config.gradient_accumulation_steps]
+    if config.stage == "ppo":
+        factors.append(config.ppo_buffer_size)
     if ranks.count > 1:
         factors.append(ranks.count)
     product = " x ".join(map(str, factors)) + (" processes" if ranks.count > 1 else "")

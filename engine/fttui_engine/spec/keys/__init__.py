@@ -8,6 +8,7 @@ worker.
 from fttui_engine.spec.keys.data import DATA
 from fttui_engine.spec.keys.key import Key, Kind
 from fttui_engine.spec.keys.model import MODEL
+from fttui_engine.spec.keys.ppo import PPO
 from fttui_engine.spec.keys.preference import PREFERENCE
 from fttui_engine.spec.keys.ranks import RANKS
 from fttui_engine.spec.keys.run import RUN
@@ -23,6 +24,7 @@ GROUPS: dict[str, tuple[Key, ...]] = {
     "model": MODEL,
     "tuning": TUNING,
     "preference": PREFERENCE,
+    "ppo": PPO,
     "data": DATA,
     "training": TRAINING,
     "precision": PRECISION,

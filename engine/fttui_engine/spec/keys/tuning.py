@@ -8,8 +8,9 @@ TUNING = (
         "choice",
         "sft",
         "Kind of training: sft learns answers, pt whole texts (continued pre-training), rm scores answers (a reward "
-        "model), dpo prefers the better of two answers, kto good answers to bad ones.",
-        choices=("sft", "pt", "rm", "dpo", "kto"),
+        "model), dpo prefers the better of two answers, kto good answers to bad ones, ppo has a reward model score the "
+        "model's own answers.",
+        choices=("sft", "pt", "rm", "dpo", "kto", "ppo"),
     ),
     Key("do_train", "flag", True, "Train."),
     Key(
@@ -44,7 +45,9 @@ TUNING = (
     ),
     Key("use_rslora", "flag", False, "Scale the adapter by alpha / sqrt(rank)."),
     Key("use_dora", "flag", False, "Train the length of each weight column apart from its direction (DoRA)."),
-    Key("pissa_init", "flag", False, "Begin the adapter with the strongest directions of the weights (PiSSA)."),
+    Key(
+        "pissa_init", "flag", False, "Begin the adapter with the strongest directions of the weights (PiSSA)."
+    ),
     Key(
         "pissa_iter",
         "whole",
@@ -60,10 +63,18 @@ TUNING = (
         "Learn matrix B of the adapter so many times as fast as A (LoRA+, such as 16).",
         above=0,
     ),
-    Key("loraplus_lr_embedding", "number", 1e-6, "Learning rate of adapters on embeddings under LoRA+.", above=0),
+    Key(
+        "loraplus_lr_embedding",
+        "number",
+        1e-6,
+        "Learning rate of adapters on embeddings under LoRA+.",
+        above=0,
+    ),
     Key("oft_rank", "whole", 0, "Blocks per layer under oft; 0: oft_block_size decides.", at_least=0),
     Key("oft_block_size", "whole", 32, "Width of the rotations that oft learns.", at_least=2),
-    Key("oft_target", "texts", ["all"], "Layers that oft rotates; all means every linear layer but the head."),
+    Key(
+        "oft_target", "texts", ["all"], "Layers that oft rotates; all means every linear layer but the head."
+    ),
     Key("module_dropout", "number", 0.0, "Share of the rotations left out under oft.", at_least=0, below=1),
     Key(
         "freeze_trainable_layers",

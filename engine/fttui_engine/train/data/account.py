@@ -40,7 +40,9 @@ class Account:
         parts = [f"data: {self.records()}"]
         if self.cut:
             parts.append(f"{self.cut} cut to {self._cutoff_len} tokens")
-        log(", ".join([*parts, f"{self.tokens} tokens, {self.learned} of them learned"]))
+        # Questions alone teach nothing; what is learned is written later.
+        learned = f", {self.learned} of them learned" if self.learned else ""
+        log(", ".join([*parts, f"{self.tokens} tokens{learned}"]))
         if self.history_unlearned:
             log(
                 f"warning: the chat template rewrites earlier answers, so {self.history_unlearned} conversations "

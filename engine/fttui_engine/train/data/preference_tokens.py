@@ -99,8 +99,8 @@ class PairReader:
             return Tokenised(None, reason)
         if pair.chosen.messages[:-1] != pair.rejected.messages[:-1]:
             return Tokenised(None, "the two answers follow different prompts")
-        prompt, chosen = _prompt_and_answer(self._tokeniser, pair.chosen)
-        _, rejected = _prompt_and_answer(self._tokeniser, pair.rejected)
+        prompt, chosen = prompt_and_answer(self._tokeniser, pair.chosen)
+        _, rejected = prompt_and_answer(self._tokeniser, pair.rejected)
         # The prompt is the same in both, so it is cut by the longer answer.
         longest = max(len(chosen), len(rejected))
         prompt_length, answer_length = fit(len(prompt), longest, self._cutoff_len)
@@ -135,7 +135,7 @@ class JudgedReader:
             return Tokenised(None, reason)
         if not judged.conversation.messages[-1]["content"]:
             return Tokenised(None, "empty answer")
-        prompt, answer = _prompt_and_answer(self._tokeniser, judged.conversation)
+        prompt, answer = prompt_and_answer(self._tokeniser, judged.conversation)
         lengths = fit(len(prompt), len(answer), self._cutoff_len)
         if not lengths[1]:
             return Tokenised(None, _CUT_AWAY, was_cut=True)
@@ -207,7 +207,7 @@ class ContrastedCollator:
         return {**batch, "is_good": torch.tensor([bool(example.is_good[0]) for example in examples])}
 
 
-def _prompt_and_answer(
+def prompt_and_answer(
     tokeniser: ConversationTokeniser, conversation: Conversation
 ) -> tuple[list[int], list[int]]:
     """Return the tokens before the last answer and those of it, uncut."""

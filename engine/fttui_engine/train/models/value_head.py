@@ -1,7 +1,7 @@
 """A value head on a language model: one number per token, of which the last one's scores an answer."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -67,16 +67,75 @@ class ValueModel(nn.Module):
         return values.gather(-1, last_positions(attention_mask)).squeeze(-1)
 
 
+class AnswerScores(NamedTuple):
+    """What a policy makes of answers, one number per token."""
+
+    logps: torch.Tensor
+    values: torch.Tensor
+
+
+class PolicyModel(ValueModel):
+    """A language model and a value head, of which both are asked about answers in the last columns of a batch."""
+
+    def forward(  # type: ignore[override]
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, answer_length: int
+    ) -> AnswerScores:
+        """Return the log-probability of each token of the answers, and the value of the state before it."""
+        states: list[torch.Tensor] = []
+        # What the language head sees is what the value head needs; asking for all hidden states would keep those of
+        # every layer.
+        with language_head(self.pretrained_model).register_forward_pre_hook(
+            lambda _, arguments: states.append(arguments[0])
+        ):
+            logps = answer_logps(self.pretrained_model, input_ids, attention_mask, answer_length)
+        return AnswerScores(logps, self.v_head(states[-1][:, :-1]))
+
+
+def answer_logps(
+    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, answer_length: int
+) -> torch.Tensor:
+    """Return the log-probability of each token in the last columns of a batch whose questions are padded on the left."""
+    logits = model(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        # As generate() counts them: padding in front of a question has no place.
+        position_ids=(attention_mask.cumsum(-1) - 1).clamp(min=0),
+        # The state before the first token of the answer predicts it; the last one's predicts nothing.
+        logits_to_keep=answer_length + 1,
+        use_cache=False,
+    ).logits[:, :-1]
+    tokens = input_ids[:, -answer_length:].unsqueeze(-1)
+    # Row by row, as in preference_losses: float32 logits take several times the memory of the model's own.
+    return torch.stack(
+        [
+            row.float().log_softmax(-1).gather(-1, row_tokens).squeeze(-1)
+            for row, row_tokens in zip(logits, tokens, strict=True)
+        ]
+    )
+
+
+def language_head(model: Any) -> Any:
+    """Return the layer that turns hidden states into logits."""
+    causal = model.get_base_model() if hasattr(model, "peft_config") else model
+    return causal.get_output_embeddings()
+
+
 def add_value_head(model: Any, origin: str) -> ValueModel:
     """Return the model with a value head: the one in the folder ``origin`` where it has one, else a new one."""
-    causal = model.get_base_model() if hasattr(model, "peft_config") else model
-    language_head = causal.get_output_embeddings()
-    if language_head is not None and language_head.weight is not causal.get_input_embeddings().weight:
+    head = language_head(model)
+    if head is not None and head.weight is not model.get_input_embeddings().weight:
         # Nothing flows through it, and ranks that share the work wait in vain for its gradient.
-        language_head.requires_grad_(False)
+        head.requires_grad_(False)
     valued = ValueModel(model)
     load_value_head(valued.v_head, Path(origin).expanduser())
     return valued
+
+
+def add_policy_head(model: Any, origin: str) -> PolicyModel:
+    """Return the model with a value head beside its language head: the one in ``origin`` if it has one, else a new one."""
+    policy = PolicyModel(model)
+    load_value_head(policy.v_head, Path(origin).expanduser())
+    return policy
 
 
 def last_positions(attention_mask: torch.Tensor) -> torch.Tensor:

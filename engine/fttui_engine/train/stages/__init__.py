@@ -50,6 +50,10 @@ def stage_of(config: TrainingConfig) -> Stage:
             from fttui_engine.train.stages import feedback
 
             return feedback
+        case "ppo":
+            from fttui_engine.train.stages import ppo
+
+            return ppo
         case _:
             from fttui_engine.train.stages import supervised
 

@@ -1,23 +1,17 @@
 """The Trainer of stage rm."""
 
-from pathlib import Path
 from typing import Any
 
 from torch.nn.functional import logsigmoid
 
-from fttui_engine.train.errors import CheckpointError
 from fttui_engine.train.loop.measures import mean_of
-from fttui_engine.train.models.value_head import last_positions, load_value_head, save_value_head
-from fttui_engine.train.stages.measuring_trainer import BatchLoss, MeasuringTrainer, is_real, stacked
+from fttui_engine.train.models.value_head import last_positions
+from fttui_engine.train.stages.measuring_trainer import BatchLoss, is_real, stacked
+from fttui_engine.train.stages.value_head_trainer import ValueHeadTrainer
 
 
-class RewardTrainer(MeasuringTrainer):
+class RewardTrainer(ValueHeadTrainer):
     """Learns to score the better of two answers higher, by the value of its last token."""
-
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        # What is below the value head; all the base class knows of saving and loading applies to it.
-        self.scored_model = self.model.pretrained_model
 
     def batch_loss(self, model: Any, inputs: dict[str, Any]) -> BatchLoss:
         """Return the loss of each pair, and the scores."""
@@ -35,32 +29,3 @@ class RewardTrainer(MeasuringTrainer):
             -logsigmoid(chosen - rejected),
             {name: mean_of(values, real) for name, values in measures.items()},
         )
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """Write the model or its adapter as in every stage, and the value head beside it."""
-        folder = str(output_dir or self.args.output_dir)
-        whole, self.model = self.model, self.scored_model
-        try:
-            super()._save(folder, _below_the_head(state_dict))
-        finally:
-            self.model = whole
-        save_value_head(whole.v_head, folder, state_dict)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        whole, self.model = self.model, self.scored_model
-        try:
-            super()._load_from_checkpoint(resume_from_checkpoint, self.scored_model)
-        finally:
-            self.model = whole
-        if not load_value_head(whole.v_head, Path(resume_from_checkpoint)):
-            raise CheckpointError(
-                f"{resume_from_checkpoint} has no value head, so it is of no reward model",
-                "resume with the configuration that wrote it",
-            )
-
-
-def _below_the_head(state_dict: dict[str, Any] | None) -> dict[str, Any] | None:
-    if state_dict is None:
-        return None
-    prefix = "pretrained_model."
-    return {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
