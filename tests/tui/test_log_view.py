@@ -67,6 +67,24 @@ async def test_finding_filtering_and_a_pattern_that_is_none(make_run, open_cockp
         await screen.sees("STATE")
 
 
+async def test_the_last_line_is_seen_whatever_the_size_and_the_line_below(make_run, open_cockpit):
+    make_run("chatty", log=LINES)
+    async with open_cockpit() as screen:
+        await screen.press("l")
+        await screen.sees("line 499", "line 478 ")
+        await screen.press("slash", *"line", "enter")
+        await screen.sees("500 matches")
+        await screen.press("f")
+        await screen.until(lambda: "line 479 " in screen.lines[1], "one row less")
+        assert "line 499" in screen.lines[-3]
+        for size in ((120, 40), (40, 12), (80, 24)):
+            await screen.pilot.resize_terminal(*size)
+            await screen.until(lambda size=size: "line 499" in screen.lines[-3], f"the last line at {size}")
+            await screen.until(
+                lambda size=size: f"line {500 - size[1] + 3} " in screen.lines[1], f"the first line at {size}"
+            )
+
+
 async def test_wrapping_colours_times_and_long_lines(make_run, open_cockpit):
     log = "2026-01-02 03:04:05 \x1b[31mred\x1b[0m text\n" + "x" * 100 + "the end of it\n"
     make_run("wide", log=log)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
@@ -112,12 +111,8 @@ class LogView(CockpitScreen):
             self._text.show(self._heading, event.page)
             self._status.show(event.page)
 
-    def on_resize(self, _event: events.Resize) -> None:
-        """Have pages made for the new size."""
-        self.call_after_refresh(self._fit)
-
-    def on_layout(self) -> None:
-        """Have pages made for what the line below leaves of the screen."""
+    def on_log_page_panel_resized(self) -> None:
+        """Have pages made for what the other lines leave of the screen."""
         self._fit()
 
     def _fit(self) -> None:

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from itertools import pairwise
 from types import FrameType
 
+from textual import events
+from textual.message import Message
+
 from fttui import figures
 from fttui.lines import Line, Span, fit_line, line, rule, spread, text_of
 from fttui.log.page import Found, LogPage, Row
@@ -22,6 +25,9 @@ HIGHLIGHT_SECONDS = 0.05
 class LogPagePanel(LinePanel):
     """Shows a page of a log."""
 
+    class Resized(Message):
+        """There is room for more rows, or for fewer."""
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._title, self._page = "", LogPage()
@@ -32,6 +38,10 @@ class LogPagePanel(LinePanel):
         """Show a page."""
         self._title, self._page, self._is_read = title, page, True
         self.redraw()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Say so; the base class, whose handler Textual calls too, draws for the new size what there is."""
+        self.post_message(self.Resized())
 
     def draw(self, width: int, _height: int) -> Sequence[Line]:
         """Return heading and rows, with what is searched for highlighted."""
