@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -193,6 +194,15 @@ def test_out_of_memory_names_the_keys_to_change_and_their_values():
     ):
         assert advice in failure.advice
     assert "per_device" not in explain(error, config(per_device_train_batch_size=1)).advice
+
+
+def test_a_full_disk_names_each_folder_that_is_written_to_with_its_room(tmp_path, monkeypatch):
+    # Prepared data and the demo's model are written to the home, which may be full while output_dir is not.
+    monkeypatch.setenv("FTTUI_HOME", str(tmp_path / "home"))
+    error = OSError(errno.ENOSPC, "No space left on device")
+    advice = explain(error, config(output_dir=str(tmp_path / "not" / "there"))).advice
+    assert re.search(rf"\d MB in {tmp_path}/home and [\d,]+ MB in {tmp_path}/not/there\.", advice)
+    assert "not/there" not in explain(error, None).advice
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """From an exception to what ``outcome.json`` says: a class of failure, a sentence, and which keys to change."""
 
 import errno
+import shutil
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from fttui_engine.errors import FttuiError
+from fttui_engine.runs.home import state_home
 from fttui_engine.spec.config import TrainingConfig
 
 
@@ -27,9 +30,7 @@ def explain(error: BaseException, config: TrainingConfig | None) -> Failure:
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return Failure("oom_host", "The machine ran out of memory.", _memory_advice(config))
     if is_disk_full(error):
-        return Failure(
-            "disk_full", f"The disk is full: {text}", "Free some space in output_dir, then resume."
-        )
+        return Failure("disk_full", f"The disk is full: {text}", _space_advice(config))
     if isinstance(error, ImportError):
         return Failure("environment", f"A package is missing: {text}", "Install it, then start again.")
     return Failure("error", f"{name}: {text}" if text else name, f"The log has the details: {_where(error)}")
@@ -66,6 +67,16 @@ def _memory_advice(config: TrainingConfig | None) -> str:
     if config.finetuning_type not in ("lora", "oft"):
         steps.append("set finetuning_type: lora")
     return _sentence("; or ".join(steps))
+
+
+def _space_advice(config: TrainingConfig | None) -> str:
+    """Each folder that training writes to with its free space, since what fails seldom says where it wrote."""
+    folders = [state_home(), *([Path(config.output_dir)] if config and config.output_dir else [])]
+    free = []
+    for folder in folders:
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        free.append(f"{shutil.disk_usage(there).free / 1e6:,.0f} MB in {folder}")
+    return f"Free some space, then resume; now there are {' and '.join(free)}."
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
