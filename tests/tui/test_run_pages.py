@@ -77,6 +77,30 @@ async def test_charts_show_every_metric_alone_and_over_another_run(size, two_run
         await screen.sees(*more[size[0]])
 
 
+HOSTILE = [
+    {"step": 1, "loss": 1e308, "grad_norm": -1e308, "time": -1e308, "tokens": 1e308},
+    {"step": 2, "loss": -1e308, "grad_norm": 5e-324, "time": 1e308, "tokens": -5},
+    {"step": 3, "loss": 10**400, "\x1b]0;evil\x07": 3.0, "time": 1, "tokens": 10**400},
+    {"step": 10**400, "loss": 1.0}, {"step": 1e300, "loss": 1.0}, {"step": -4, "loss": 1.0},
+    {"step": 4, "loss": 0.0, "grad_norm": 0, "x" * 500: 1.0, "": 2.0},
+    {"step": 5, "loss": 5e-324, "eval_loss": 1e308},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [*SIZES, (30, 8)])
+async def test_numbers_beyond_all_measure_are_survived(size, make_run, open_cockpit):
+    run = make_run("hostile")
+    run.metrics_path.write_text("".join(json.dumps(point) + "\n" for point in HOSTILE))
+    async with open_cockpit(size, select="hostile", opens_run=True) as screen:
+        await screen.sees("hostile")
+        await screen.press("2")
+        await screen.until(lambda: screen.cockpit.screen._metrics, "the metrics")
+        for _ in screen.cockpit.screen._metrics:
+            await screen.press("i", "o", "x", "plus", "h", "0", "m", "minus")
+        await screen.sees("hostile")
+        assert "\x1b" not in screen.text
+
+
 async def test_a_run_without_metrics_says_why_there_is_no_chart(make_run, open_cockpit):
     make_run("sleeper", kind="command")
     make_run("young", State.RUNNING)

@@ -10,9 +10,16 @@ MOST_BUCKETS = 2_048
 """More than the dots of any chart are wide; up to so many logged steps a curve is kept point by point."""
 
 
+LARGEST = 1e300
+"""Beyond it differences overflow; nothing that is measured is as large."""
+LAST_STEP = 10**15
+
+
 def number(value: object) -> float | None:
-    """Return a value if it is a number, not-a-number and the infinities included."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """Return a value if it is a number, not-a-number and the infinities included; what is too large is infinite."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return math.inf if value > LARGEST else -math.inf if value < -LARGEST else value
 
 
 class Curve:
@@ -78,7 +85,7 @@ class History:
 
     def _add(self, point: dict[str, Any]) -> None:
         step = number(point.get("step"))
-        if step is None or not math.isfinite(step) or step < 0:
+        if step is None or not 0 <= step <= LAST_STEP:
             return
         if (loss := number(point.get("loss"))) is not None:
             self.losses.add(int(step), loss)

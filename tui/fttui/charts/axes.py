@@ -69,7 +69,9 @@ def _log_axis(values: Sequence[float]) -> ValueAxis:
     decades = range(math.floor(low), math.ceil(high) + 1)
     steps = next(steps for most, steps in LOG_STEPS.items() if high - low < most)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
-    return ValueAxis(low, high, tuple(tick for tick in ticks if low <= math.log10(tick) <= high), is_log=True)
+    return ValueAxis(
+        low, high, tuple(tick for tick in ticks if tick > 0 and low <= math.log10(tick) <= high), is_log=True
+    )
 
 
 def value_labels(axis: ValueAxis, canvas_rows: int, rows: int) -> list[str]:

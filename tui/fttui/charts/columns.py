@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from fttui.charts.smoothing import Smoothing
-from fttui.history import number
+from fttui.history import LAST_STEP, number
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.metrics import MetricsFollower
 from fttui_engine.runs.run import Run
@@ -101,7 +101,7 @@ class MetricColumns:
 
     def _places(self, point: dict[str, Any]) -> dict[XAxis, float] | None:
         step = _finite(point.get("step"))
-        if step is None or step < 0:
+        if step is None or not 0 <= step <= LAST_STEP:
             return None
         time = _finite(point.get("time"))
         if time is not None and self._first_time is None:
@@ -119,7 +119,4 @@ class MetricColumns:
 
 def _finite(value: object) -> float | None:
     found = number(value)
-    try:
-        return float(found) if found is not None and math.isfinite(found) else None
-    except OverflowError:  # an integer beyond every float
-        return None
+    return float(found) if found is not None and math.isfinite(found) else None
