@@ -156,6 +156,12 @@ def test_a_new_point_changes_only_the_last_columns(logged):
             assert old[: newest - 2] == new[: newest - 2]
 
 
+def test_a_picture_for_another_width_fills_the_chart_until_its_own_comes(logged):
+    run = logged("run", falling(100))
+    plot = drawn(picture([run], dots=24), 90, 12)[2:-1]
+    assert max(len(line) for line in plot) >= 85
+
+
 @pytest.mark.parametrize("size", [(1, 1), (9, 3), (20, 2), (22, 5), (80, 24)])
 def test_a_chart_without_room_or_points_does_not_crash(size, logged):
     run = logged("run", falling(30))

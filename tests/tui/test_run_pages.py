@@ -75,6 +75,14 @@ async def test_charts_show_every_metric_alone_and_over_another_run(size, two_run
             200: {"eval_loss  first", "learning_rate"},
         }
         await screen.sees(*more[size[0]])
+        charts = [
+            each
+            for each in screen.cockpit.screen.query("MetricChart")
+            if each.is_on_screen and each.picture.curves
+        ]
+        await screen.until(
+            lambda: all(each.picture.request.dots == each.dots for each in charts), "fitting pictures"
+        )
 
 
 HOSTILE = [

@@ -137,6 +137,10 @@ class ChartPage(RunPage):
             chart for box, row in zip(self._rows, self._small, strict=True) if box.display for chart in row
         ]
 
+    def on_metric_chart_resized(self) -> None:
+        """Ask for pictures of the new width."""
+        self._ask()
+
     def on_charts_read(self, event: ChartsRead) -> None:
         """Show what was read."""
         self._pictures = event.pictures

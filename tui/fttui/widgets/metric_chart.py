@@ -1,8 +1,11 @@
 """A chart of any metric, of one run or of several, with a cursor to read values from it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+from textual import events
+from textual.message import Message
 
 from fttui import figures
 from fttui.charts import braille
@@ -28,6 +31,9 @@ LEAST_COLUMNS, LEAST_ROWS = 12, 1
 class MetricChart(LinePanel):
     """Draws a picture."""
 
+    class Resized(Message):
+        """There is room for a picture of another width."""
+
     def __init__(
         self,
         *,
@@ -52,6 +58,10 @@ class MetricChart(LinePanel):
         """What is shown."""
         return self._picture
 
+    def on_resize(self, _event: events.Resize) -> None:
+        """Say so; the base class, whose handler Textual calls too, draws what there is."""
+        self.post_message(self.Resized())
+
     def show(self, picture: ChartPicture, absent: str, cursor: int | None = None) -> None:
         """Show a picture, with a cursor in one of its columns of text."""
         if (picture, absent, cursor) != (self._picture, self._absent, self._cursor):
@@ -69,9 +79,28 @@ class MetricChart(LinePanel):
             return [heading, *legend]
         if not self._picture.has_points:
             return [heading, *wrap(f" {self._absent}", width - 2, "dim")]
-        plot = plot_lines(self._picture, columns, rows, self._cursor, ascii_only=self._ascii_only)
+        plot = plot_lines(
+            spread_out(self._picture, columns), columns, rows, self._cursor, ascii_only=self._ascii_only
+        )
         labels = Span(" " * (LABEL_WIDTH + 1) + place_labels(self._picture, columns), "dim")
         return [heading, *legend, *plot, fit_line((labels,), width)]
+
+
+def spread_out(picture: ChartPicture, columns: int) -> ChartPicture:
+    """Return a picture that was made for another width as it fits this one, until one that was made for it comes."""
+    dots, made_for = columns * 2, picture.request.dots
+    if dots == made_for:
+        return picture
+
+    def moved(buckets: tuple[Bucket, ...]) -> tuple[Bucket, ...]:
+        return tuple(
+            each._replace(column=each.column * (dots - 1) // max(1, made_for - 1)) for each in buckets
+        )
+
+    curves = tuple(
+        replace(curve, raw=moved(curve.raw), smooth=moved(curve.smooth)) for curve in picture.curves
+    )
+    return replace(picture, curves=curves)
 
 
 def title(picture: ChartPicture) -> str:
