@@ -2,12 +2,14 @@
 
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from conftest import Worker
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.stages.ppo_losses import (
     Judgement,
@@ -19,6 +21,7 @@ from fttui_engine.train.stages.ppo_losses import (
     whiten,
 )
 from fttui_engine.train.stages.rollout import Rollout, laid_out
+from several_runs import numbers, prepare, run_all, weights
 
 LENGTHS = (5, 2, 3)
 
@@ -204,3 +207,178 @@ def test_every_form_becomes_the_same_question(
             assert tokenised.example.input_ids.tolist() == ids
         else:
             assert tokenised.dropped == "question longer than cutoff_len"
+
+
+# ---- Learning ----
+
+COLOURS = ("red", "green", "pink", "blue")
+# A base that writes a few colours by chance, and a reward model that likes one of them.
+BASE = {
+    "finetuning_type": "full",
+    "max_steps": 80,
+    "per_device_train_batch_size": 16,
+    "learning_rate": 3e-3,
+    "save_strategy": "no",
+}
+REWARD = BASE | {"stage": "rm", "finetuning_type": "lora", "max_steps": 40, "per_device_train_batch_size": 8}
+POLICY = {
+    "stage": "ppo",
+    "per_device_train_batch_size": 16,
+    "learning_rate": 1e-3,
+    "max_new_tokens": 12,
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 0,
+}
+# The checkpoint cuts a logging window; 64 questions in batches of 24 end an epoch with a smaller one.
+CASES: dict[str, dict[str, Any]] = {
+    "lora": {"max_steps": 20, "save_steps": 14, "logging_steps": 4},
+    "lora bf16 4 bit": {
+        "max_steps": 5,
+        "save_steps": 3,
+        "logging_steps": 2,
+        "bf16": True,
+        "quantization_bit": 4,
+        "per_device_train_batch_size": 6,
+        "gradient_accumulation_steps": 2,
+        "ppo_buffer_size": 2,
+        "ppo_epochs": 2,
+        "ppo_score_norm": True,
+        "ppo_whiten_rewards": True,
+        "gradient_checkpointing": True,
+    },
+    "full": {
+        "finetuning_type": "full",
+        "max_steps": 5,
+        "save_steps": 3,
+        "logging_steps": 2,
+        "ppo_target": 0.1,
+        "ppo_epochs": 2,
+        "max_new_tokens": 6,
+    },
+}
+
+
+def write_colours(folder: Path) -> dict[str, str]:
+    """Write answers of colours, pairs of which the one with blue in it is better, and questions alone."""
+    chance = random.Random(0)
+    answers, pairs, questions = [], [], []
+    for number in range(64):
+        prompt = {"prompt": f"Say word{number}."}
+        some = [chance.choice(COLOURS) for _ in range(chance.randint(2, 5))]
+        others = [chance.choice(COLOURS[:3]) for _ in range(chance.randint(2, 5))]
+        blue = ["blue" if chance.random() < 0.5 else word for word in others[1:]]
+        answers.append({**prompt, "response": " ".join(some)})
+        pairs.append({**prompt, "chosen": " ".join(["blue", *blue]), "rejected": " ".join(others)})
+        questions.append(prompt)
+    files = {"answers": answers, "pairs": pairs, "questions": questions}
+    for name, records in files.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return {name: str(folder / f"{name}.jsonl") for name in files}
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory, home: Path) -> dict[str, tuple[Worker, Worker]]:
+    """Return of each case a straight run, and one that began at its checkpoint."""
+    folder = tmp_path_factory.mktemp("ppo")
+    data = write_colours(folder)
+    base = Worker(folder / "base", home, BASE | {"dataset": [data["answers"]]})
+    of_base = {"model_name_or_path": str(base.output_dir)}
+    reward = Worker(folder / "reward", home, REWARD | of_base | {"dataset": [data["pairs"]]})
+    judged = of_base | {"reward_model": str(reward.output_dir), "dataset": [data["questions"]]}
+
+    def make(name: str, kind: str) -> Worker:
+        return Worker(folder / f"{name} {kind}", home, POLICY | judged | CASES[name])
+
+    straight = {name: make(name, "straight") for name in CASES}
+    for run in (base, reward, *straight.values()):
+        prepare(run)
+    run_all([base, reward, *straight.values()], home)
+    resumed = {name: make(name, "resumed") for name in CASES}
+    for name, run in resumed.items():
+        prepare(run, straight[name].output_dir / f"checkpoint-{CASES[name]['save_steps']}")
+    run_all(list(resumed.values()), home)
+    return {name: (straight[name], resumed[name]) for name in CASES}
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_a_resumed_run_equals_the_straight_one(learned: dict[str, tuple[Worker, Worker]], name: str) -> None:
+    straight, resumed = learned[name]
+    expected = [point for point in numbers(straight) if point["step"] > CASES[name]["save_steps"]]
+    assert len(expected) == 2
+    assert numbers(resumed) == expected
+    assert weights(resumed) == weights(straight)
+    assert "value_head.safetensors" in weights(straight)
+
+
+def test_what_scores_well_becomes_likelier(learned: dict[str, tuple[Worker, Worker]]) -> None:
+    straight, _ = learned["lora"]
+    points = straight.metrics()
+    assert points[-1]["reward"] > points[0]["reward"] + 1.5
+    # Before the first step, the policy is its reference.
+    assert points[0]["kl"] < 1 < points[-1]["kl"]
+    assert 0 < points[-1]["answer_length"] <= 12
+    assert all(point["value_loss"] > 0 and point["clip_fraction"] >= 0 for point in points)
+    log = straight.run.attempt(1).log_path.read_text()
+    assert "train: 64 examples, 16 per step" in log
+    assert " reward " in log
+    assert "reward: an adapter on the weights of the model" in log
+    assert "reward: a model of its own" in learned["full"][0].run.attempt(1).log_path.read_text()
+
+
+def test_the_saved_adapter_writes_what_was_learned(learned: dict[str, tuple[Worker, Worker]]) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    straight, _ = learned["lora"]
+    base = AutoModelForCausalLM.from_pretrained(straight.values["model_name_or_path"])
+    tokenizer = AutoTokenizer.from_pretrained(straight.output_dir)
+    model = PeftModel.from_pretrained(base, straight.output_dir)
+    asked = [{"role": "user", "content": "Say word3."}]
+    question = str(tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False))
+    ids = tokenizer(question, add_special_tokens=False, return_tensors="pt")["input_ids"]
+
+    def share_of_blue() -> float:
+        torch.manual_seed(0)
+        written = model.generate(
+            input_ids=ids, max_new_tokens=12, do_sample=True, top_k=0, num_return_sequences=32
+        )
+        words = " ".join(tokenizer.batch_decode(written[:, ids.shape[1] :])).split()
+        return sum("blue" in word for word in words) / len(words)
+
+    learned_share = share_of_blue()
+    with model.disable_adapter():
+        assert learned_share > 1.3 * share_of_blue()
+
+
+def test_an_adapter_on_shared_weights_scores_as_a_model_of_its_own(
+    learned: dict[str, tuple[Worker, Worker]],
+) -> None:
+    from fttui_engine.train.models.adapters import add_adapter, save_adapter
+    from fttui_engine.train.models.frozen import SharedRewardModel, can_share_weights, load_reward_model
+    from fttui_engine.train.models.load import find_model, load_model
+
+    straight, _ = learned["lora"]
+    values = {name: straight.values[name] for name in ("model_name_or_path", "reward_model")}
+    config = TrainingConfig(**values, dataset=("d",), stage="ppo")
+    model = add_adapter(load_model(config, find_model(config)), config)
+    assert can_share_weights(model, config)
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    shared = SharedRewardModel(model, str(config.reward_model))
+    own = load_reward_model(config, str(config.reward_model))
+    ids = torch.tensor([[5, 6, 7, 8], [9, 10, 0, 0]])
+    assert torch.equal(shared.scores(ids, (ids > 0).long()), own.scores(ids, (ids > 0).long()))
+    assert {name for name, weight in model.named_parameters() if weight.requires_grad} == trained
+    save_adapter(model, str(straight.run.path / "saved"), None)
+    # Nothing of the reward model is saved with what was trained.
+    assert not list((straight.run.path / "saved").glob("*/"))
+    for other in ({"add_tokens": ("new",)}, {"finetuning_type": "full"}, {"model_name_or_path": "demo:tiny"}):
+        changed = TrainingConfig(**(values | {"dataset": ("d",), "stage": "ppo"} | other))
+        base = load_model(changed, find_model(changed))
+        assert not can_share_weights(base, changed)
+
+
+def test_the_price_of_leaving_rises_beyond_the_target(learned: dict[str, tuple[Worker, Worker]]) -> None:
+    straight, _ = learned["full"]
+    prices = [point["kl_coefficient"] for point in straight.metrics()]
+    assert prices[-1] > prices[0]

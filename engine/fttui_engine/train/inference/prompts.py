@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.spec.data_forms import ALPACA_COLUMNS
 from fttui_engine.train.data.files import Row
+from fttui_engine.train.data.questions import Question
 from fttui_engine.train.data.sources import find_datasets, read_rows
 from fttui_engine.train.data.tokenise import IGNORED_LABEL
 from fttui_engine.train.errors import DataError
@@ -24,6 +25,8 @@ class Prompt(NamedTuple):
 
 def prompt_of(example: Any, tokenizer: Any) -> Prompt:
     """Return the question and the answer of a tokenised example: the last learned tokens, and all before them."""
+    if isinstance(example, Question):
+        return Prompt(example.input_ids.tolist(), None)
     labels = example.labels.tolist()
     end = len(labels)
     while end > 0 and labels[end - 1] == IGNORED_LABEL:

@@ -10,6 +10,9 @@ from fttui_engine.train.models import pissa
 from fttui_engine.train.models.load import keeps_bf16
 from fttui_engine.train.models.vocabulary import make_room_for
 
+TRAINED_ADAPTER = "default"
+"""peft's name of the adapter that is trained."""
+
 
 def add_adapter(model: Any, config: TrainingConfig, log: Callable[[str], None] = lambda line: None) -> Any:
     """Return the model with its weights frozen and an adapter to train; adapter weights are in float32."""
@@ -39,7 +42,10 @@ def save_adapter(model: Any, folder: str, state_dict: dict[str, Any] | None) -> 
         pissa.save(model, folder, state_dict)
     else:
         # peft would otherwise ask the hub at every save whether the vocabulary has changed.
-        model.save_pretrained(folder, state_dict=state_dict, save_embedding_layers=False)
+        # Another adapter beside it, such as a reward model, is not what was trained.
+        model.save_pretrained(
+            folder, state_dict=state_dict, save_embedding_layers=False, selected_adapters=[TRAINED_ADAPTER]
+        )
 
 
 def _new_adapter(model: Any, config: TrainingConfig) -> Any:

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
+from fttui_engine.train.models.adapters import TRAINED_ADAPTER
 from fttui_engine.train.models.load import find_model, load_model, weights_dtype
 from fttui_engine.train.models.value_head import FILE, ValueModel, load_value_head
 
@@ -54,14 +57,44 @@ def load_reward_model(
         adapters = (origin, *adapters)
     model = load_frozen(config, name, quantization_bit=quantization_bit, adapters=adapters)
     reward_model = ValueModel(model)
-    folder = Path(adapters[-1] if adapters else name).expanduser()
-    if not load_value_head(reward_model.v_head, folder):
-        raise ModelError(
-            f"{folder} is no reward model: it has no {FILE}",
-            "train one with stage: rm, and give its output folder",
-        )
+    _load_head_of_reward_model(reward_model, Path(adapters[-1] if adapters else name).expanduser())
     reward_model.requires_grad_(False)
     return reward_model.eval()
+
+
+class SharedRewardModel:
+    """A reward model that is an adapter on the weights that are trained: it takes no memory for a model of its own."""
+
+    _NAME = "reward"
+
+    def __init__(self, model: Any, folder: str) -> None:
+        model.load_adapter(folder, self._NAME)
+        self._adapted = model
+        self._valued = ValueModel(model)
+        _load_head_of_reward_model(self._valued, Path(folder).expanduser())
+        self._valued.v_head.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def scores(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the score of each row, as any reward model does; the trained adapter rests meanwhile."""
+        self._adapted.set_adapter(self._NAME)
+        try:
+            return self._valued.scores(input_ids, attention_mask)
+        finally:
+            self._adapted.set_adapter(TRAINED_ADAPTER)
+
+
+def can_share_weights(model: Any, config: TrainingConfig) -> bool:
+    """Return whether the reward model of a run is an adapter on the same weights as the one that is trained."""
+    adapter_config = Path(str(config.reward_model)).expanduser() / "adapter_config.json"
+    if config.reward_model_type != "lora" or config.finetuning_type != "lora" or not adapter_config.is_file():
+        return False
+    # What was merged, or added to the vocabulary, was not there when the reward model was trained.
+    merged = len(config.adapter_name_or_path or ()) - (not config.create_new_adapter)
+    changed = merged > 0 or config.add_tokens or config.add_special_tokens or config.resize_vocab
+    if changed or _base_of(adapter_config) != model.name_or_path:
+        return False
+    return bool(json.loads(adapter_config.read_text()).get("peft_type") == "LORA")
 
 
 def load_frozen(
@@ -81,6 +114,14 @@ def load_frozen(
             model = model.merge_and_unload()
     model.requires_grad_(False)
     return model.eval()
+
+
+def _load_head_of_reward_model(reward_model: ValueModel, folder: Path) -> None:
+    if not load_value_head(reward_model.v_head, folder):
+        raise ModelError(
+            f"{folder} is no reward model: it has no {FILE}",
+            "train one with stage: rm, and give its output folder",
+        )
 
 
 def _not_trained(config: TrainingConfig) -> TrainingConfig:

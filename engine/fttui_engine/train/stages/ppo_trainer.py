@@ -6,8 +6,14 @@ from typing import Any, NamedTuple
 import torch
 
 from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.errors import ModelError
 from fttui_engine.train.loop.measures import Measure
-from fttui_engine.train.models.frozen import load_reward_model, reference_for
+from fttui_engine.train.models.frozen import (
+    SharedRewardModel,
+    can_share_weights,
+    load_reward_model,
+    reference_for,
+)
 from fttui_engine.train.models.value_head import answer_logps
 from fttui_engine.train.stages.ppo_losses import (
     Judgement,
@@ -58,18 +64,30 @@ class PPOTrainer(ValueHeadTrainer):
         self._kl_coefficient = KlCoefficient(config.ppo_target)
         self._score_scale = ScoreScale()
         self._reference = self._placed(reference_for(self.scored_model, config))
+        self._reward_model = self._scoring_model()
+
+    def _scoring_model(self) -> Any:
+        """Return the reward model: the model that is trained, with another adapter, where that is possible."""
+        config = self._config
+        if can_share_weights(self.scored_model, config):
+            self.reporter.log("reward: an adapter on the weights of the model, which takes no more memory")
+            return SharedRewardModel(self.scored_model, str(config.reward_model))
         is_adapter = config.reward_model_type == "lora"
-        self._reward_model = self._placed(
-            load_reward_model(
-                config,
-                str(config.reward_model),
-                # An adapter is read with the model as it is trained here.
-                quantization_bit=config.quantization_bit
-                if is_adapter
-                else config.reward_model_quantization_bit,
-                adapters=() if is_adapter else config.reward_model_adapters or (),
-            )
+        reward_model = load_reward_model(
+            config,
+            str(config.reward_model),
+            # An adapter is read with its model as the other one is trained here.
+            quantization_bit=config.quantization_bit if is_adapter else config.reward_model_quantization_bit,
+            adapters=() if is_adapter else config.reward_model_adapters or (),
         )
+        known, needed = len(reward_model.get_input_embeddings().weight), len(self.processing_class)
+        if known < needed:
+            raise ModelError(
+                f"the reward model knows {known} words, and the tokenizer of the trained model writes {needed}",
+                "train a reward model on a model with the same vocabulary",
+            )
+        self.reporter.log("reward: a model of its own, beside the one that is trained")
+        return self._placed(reward_model)
 
     def _placed(self, frozen: Any) -> Any:
         """Return a model that is not trained on the device of the one that is."""
