@@ -190,7 +190,7 @@ def test_terminal_without_the_characters_shows_question_marks(fttui_cli: Cli, ma
         (["stop", "demo", "--now"], 2, "not running: it is failed"),
         (["resume", "demo", "--from", "3"], 2, "no whole checkpoint of step 3"),
         (["rm", "demo"], 2, "fttui rm --yes demo"),
-        (["wait", "demo"], 4, "demo is failed. It broke."),
+        (["wait", "demo"], 4, "demo is failed. It broke.\n  mend it"),
         (["wait", "nowhere"], 3, "no run"),
         (["stpo", "demo"], 2, "did you mean stop?"),
         (["frobnicate"], 2, "fttui -h lists them"),

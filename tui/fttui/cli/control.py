@@ -86,7 +86,11 @@ def _wait_for_end(run: Run, timeout_seconds: float | None) -> int:
         raise NoSuchRunError(f"{run.id} was deleted", "fttui ls shows all runs")
     sentence = state.exit.message if state.exit else ""
     print(one_line(f"fttui: {run.id} is {state.state}. {sentence}"), file=sys.stderr)
-    return ExitCode.RUN_FAILED if state.state.is_failure else ExitCode.DONE
+    if not state.state.is_failure:
+        return ExitCode.DONE
+    if state.exit and state.exit.advice:
+        print(one_line(f"  {state.exit.advice}"), file=sys.stderr)
+    return ExitCode.RUN_FAILED
 
 
 def remove(arguments: Namespace) -> int:
