@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -137,6 +138,22 @@ def test_on_the_cpu_host_memory_is_predicted_and_judged() -> None:
     assert memory["host_bytes"] == memory["prediction"]["predicted_bytes"]
     assert "libraries" in memory["prediction"]["terms"]
     assert "cuda_context" not in memory["prediction"]["terms"]
+
+
+def test_processes_on_the_cpu_share_its_memory() -> None:
+    # One takes about 1.4 GiB, so that it fits anywhere, and so many of them nowhere.
+    overrides = [
+        "model_name_or_path=demo:tiny",
+        "dataset=demo:instructions",
+        "use_cpu=true",
+        "cutoff_len=128",
+    ]
+    overrides += ["per_device_train_batch_size=400", "run.processes=1024"]
+    memory = check(resolve(None, overrides=overrides)).to_json()["memory"]
+    assert memory["host_bytes"] == 1024 * memory["prediction"]["predicted_bytes"]
+    assert memory["fits"] is False
+    assert "for each of 1024 processes" in memory["explanation"]
+    assert re.search(r"There is room for run.processes: [1-9]", memory["explanation"])
 
 
 def test_a_hub_model_is_found_in_the_cache_by_its_branch(

@@ -109,7 +109,8 @@ def report_memory(resolved: "Resolved") -> MemoryReport:
         disk_bytes=disk_bytes(shape, work, values),
         checkpoint_bytes=checkpoint_bytes(shape, work),
     )
-    free = _free_host_bytes() if on_cpu else free_bytes_of(place.gpus)
+    # Processes on the CPU share its memory; each GPU has its own.
+    free = _free_host_bytes() // work.processes if on_cpu else free_bytes_of(place.gpus)
     if free is None:
         return report._replace(
             reason=place.missing or "The driver does not say how much memory of the GPU is free."
@@ -212,7 +213,10 @@ def _with_verdict(
     advice = advise(shape, values, device)
     fits = prediction.predicted_bytes <= room.free_bytes
     explanation = explain(prediction, work, shape, room)
-    if not fits and not any(entry.fits for entry in advice):
+    most_processes = room.free_bytes * work.processes // prediction.predicted_bytes
+    if not fits and work.on_cpu and most_processes:
+        explanation += f" There is room for run.processes: {most_processes}."
+    elif not fits and not any(entry.fits for entry in advice):
         explanation += " " + NO_WAY_OUT
     return report._replace(fits=fits, advice=tuple(advice), explanation=explanation)
 

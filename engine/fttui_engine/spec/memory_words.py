@@ -57,6 +57,8 @@ def explain(prediction: Prediction, work: Workload, shape: ModelShape, room: Roo
     """Whether and why a run fits, in a few sentences."""
     predicted, free = prediction.predicted_bytes, room.free_bytes
     place = _place(room.gpus) if room.gpus else "this host"
+    if not room.gpus and work.processes > 1:
+        place += f" for each of {work.processes} processes"
     verdict = (
         f"{gibibytes(predicted)} predicted at the {prediction.moment}, {gibibytes(free)} free on {place}"
     )

@@ -44,7 +44,11 @@ def memory_lines(memory: MemoryReport, experience: Experience) -> list[str]:
         return [f"memory: {memory.reason}"] if memory.reason else []
     on_cpu = "libraries" in memory.prediction.terms
     total = gibibytes(memory.prediction.predicted_bytes)
-    where = "on this host" if on_cpu else "on each GPU"
+    where = "on each GPU"
+    if on_cpu:
+        together = memory.host_bytes or 0
+        is_one = together <= memory.prediction.predicted_bytes
+        where = "on this host" if is_one else f"in each process, {gibibytes(together)} on this host"
     lines = [f"memory: {total} {where}, at the {memory.prediction.moment}:"]
     terms = sorted(memory.prediction.terms.items(), key=lambda term: -term[1])
     lines += [f"  {gibibytes(size):>10}  {TERM_WORDS[name]}" for name, size in terms]
