@@ -30,7 +30,6 @@ from fttui_engine.train.loop.reporter import Reporter
 from fttui_engine.train.loop.stop import StopFlag
 from fttui_engine.train.models.kernels import Kernels, choose_kernels
 from fttui_engine.train.models.load import describe, find_model, load_tokenizer
-from fttui_engine.train.models.trainable import load_trainable_model
 from fttui_engine.train.models.vocabulary import add_tokens
 from fttui_engine.train.ranks.group import Ranks
 from fttui_engine.train.ranks.strategy import Strategy, choose_strategy
@@ -158,8 +157,9 @@ def meet(config: TrainingConfig, wanted_strategy: str, worker: Worker) -> Strate
 
 def prepare(config: TrainingConfig, stage: Stage, worker: Worker) -> Prepared:
     """Load tokenizer, data and model, in the order in which a mistake is found soonest."""
-    # It imports torch.
+    # They import torch.
     from fttui_engine.train.loop.loss import choose_loss
+    from fttui_engine.train.models.trainable import load_trainable_model
 
     reporter = worker.reporter
     # What has to be made or downloaded for it is made once.
