@@ -117,4 +117,4 @@ def test_profiles_are_listed_and_printed(
     assert fttui(monkeypatch, "profiles", "--json") == 0
     first = json.loads(capsys.readouterr().out)[0]
     assert first["name"] == "demo"
-    assert set(first) == {"name", "path", "summary", "header", "hardware"}
+    assert set(first) == {"name", "path", "summary", "header", "hardware", "fits_here", "missing"}
