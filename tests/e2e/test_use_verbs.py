@@ -103,7 +103,7 @@ def test_what_was_trained_is_used(trained: Cli) -> None:
         (("export", "demo"), 2, "--to FOLDER"),
         (("compare", "demo:tiny", "--prompts", "demo.yaml"), 2, "--base MODEL"),
         (("predict", "demo:tiny"), 2, "--data FILE"),
-        (("predict", "demo", "--data", "./none.jsonl"), 2, "no file"),
+        (("predict", "demo", "--data", "none.jsonl"), 2, "no file"),
     ],
 )
 def test_a_wrong_wish_is_answered_before_anything_is_loaded(

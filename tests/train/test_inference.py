@@ -134,6 +134,19 @@ def test_questions_may_lack_their_answers(adapter: Path, tmp_path: Path) -> None
     assert asked == answered._replace(reference=None)
 
 
+@pytest.mark.parametrize("stage", ["dpo", "kto", "rm", "pt"])
+def test_a_model_that_learned_otherwise_is_asked_plain_questions(
+    adapter: Path, stage: str, tmp_path: Path
+) -> None:
+    (tmp_path / "plain.jsonl").write_text('{"instruction": "1 + 1", "output": "2"}\n')
+    request = request_for(adapter)
+    _, tokenizer = load_trained(request)
+    values = {**request.values, "dataset": [str(tmp_path / "plain.jsonl")]}
+    expected = read_prompts(request._replace(values=values).config, tokenizer)
+    assert [prompt.reference for prompt in expected] == ["2"]
+    assert read_prompts(request._replace(values={**values, "stage": stage}).config, tokenizer) == expected
+
+
 def test_scores_are_those_of_the_definition() -> None:
     scores = text_scores(["the cat sat"], ["the cat ran"])
     assert scores["predict_rouge-1"] == pytest.approx(100 * 2 / 3)

@@ -7,6 +7,7 @@ from typing import Any
 
 from fttui_engine.errors import WrongRequestError
 from fttui_engine.launch.inference import Target, find_target, run_here
+from fttui_engine.spec.paths import DATASET_SUFFIXES
 
 
 def predict(arguments: Namespace) -> int:
@@ -15,7 +16,8 @@ def predict(arguments: Namespace) -> int:
     overrides = [*arguments.set, *_data_override(data)]
     target = find_target(arguments.target, overrides=overrides, step=arguments.checkpoint)
     for name in data:
-        if "/" in name and not os.path.exists(os.path.expanduser(name)):
+        is_path = "/" in name or name.lower().endswith(DATASET_SUFFIXES)
+        if is_path and not os.path.exists(os.path.expanduser(name)):
             raise WrongRequestError(
                 f"there is no file {name}", "give a data file, or a name of dataset_info.json"
             )

@@ -1,14 +1,15 @@
 """Questions for a model: from tokenised examples, from data files with or without answers, from plain lines."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.spec.data_forms import ALPACA_COLUMNS
+from fttui_engine.spec.data_forms import ALPACA_COLUMNS, misdescribed, misfit
 from fttui_engine.train.data.files import Row
 from fttui_engine.train.data.questions import Question
-from fttui_engine.train.data.sources import find_datasets, read_rows
+from fttui_engine.train.data.sources import Source, find_datasets, read_rows
 from fttui_engine.train.data.tokenise import IGNORED_LABEL
 from fttui_engine.train.errors import DataError
 
@@ -44,9 +45,6 @@ def prompt_of(example: Any, tokenizer: Any) -> Prompt:
 
 def read_prompts(config: TrainingConfig, tokenizer: Any) -> list[Prompt]:
     """Return the questions of the files in ``dataset``; records may lack their answers."""
-    from fttui_engine.train.stages import stage_of
-
-    reader = stage_of(config).reader(config, tokenizer)
     prompts: list[Prompt] = []
     datasets = find_datasets(config.dataset, config.dataset_dir, config.cache_dir)
     for source in [source for dataset in datasets for source in dataset.sources]:
@@ -57,7 +55,7 @@ def read_prompts(config: TrainingConfig, tokenizer: Any) -> list[Prompt]:
             # Where a table of columns is given, only the reader knows which of them is the answer.
             whole, has_answer = (row, True) if source.columns else _with_answer(row)
             if read is None:
-                _, read = reader.for_source(source, whole.values)
+                _, read = _reader(config, tokenizer, source, whole).for_source(source, whole.values)
             example = read(whole).example
             if example is None:
                 raise DataError(
@@ -68,6 +66,21 @@ def read_prompts(config: TrainingConfig, tokenizer: Any) -> list[Prompt]:
     if not prompts:
         raise DataError("there is no question in the data", "name a file with records")
     return prompts
+
+
+def _reader(config: TrainingConfig, tokenizer: Any, source: Source, row: Row) -> Any:
+    """Return what reads these records: the stage that was trained, or sft for questions with at most one answer.
+
+    A model that learned from preferences or from texts is asked the questions of any other.
+    """
+    from fttui_engine.train.stages import stage_of
+
+    if source.columns is None:
+        is_plain = misfit(config.stage, row.values) is not None and misfit("sft", row.values) is None
+    else:
+        is_plain = misdescribed(config.stage, source._asdict()) is not None and not source.ranking
+    used = dataclasses.replace(config, stage="sft") if is_plain else config
+    return stage_of(used).reader(used, tokenizer)
 
 
 def _with_answer(row: Row) -> tuple[Row, bool]:
