@@ -266,7 +266,13 @@ def test_a_file_name_in_a_message_cannot_drive_the_terminal(fttui_cli: Cli, tmp_
 def test_ctrl_c_ends_the_waiting_and_not_the_run(fttui_cli: Cli) -> None:
     words = [sys.executable, "-m", "fttui", "start", "--name", "long", "--wait", "--", "sleep", "60"]
     waiting = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=fttui_cli.environment
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=fttui_cli.environment,
+        # Tests that were started with & in a script inherit an ignored SIGINT, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert waiting.stdout is not None
     assert waiting.stdout.readline() == "long\n"

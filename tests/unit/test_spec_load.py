@@ -76,14 +76,14 @@ def test_the_profile_of_a_small_gpu_needs_no_more_than_the_gpu(tmp_path: Path) -
 
 
 def test_all_errors_are_found_at_once_each_with_line_and_advice(tmp_path: Path) -> None:
-    text = "model_name_or_path: demo:tiny\nlora_rnak: 8\nlearning_rate: fast\nstage: ppo\nrun:\n  gpu: 1\n  name: -rf\n"
+    text = "model_name_or_path: demo:tiny\nlora_rnak: 8\nlearning_rate: fast\ndeepspeed: ds.json\nrun:\n  gpu: 1\n  name: -rf\n"
     errors = {finding.key: finding for finding in resolve_text(tmp_path, text).findings.errors}
-    assert set(errors) == {"lora_rnak", "learning_rate", "stage", "run.gpu", "run.name", "dataset"}
+    assert set(errors) == {"lora_rnak", "learning_rate", "deepspeed", "run.gpu", "run.name", "dataset"}
     assert (errors["lora_rnak"].line, errors["lora_rnak"].suggestion) == (2, "lora_rank")
     assert (
         errors["learning_rate"].message == "x.yaml:3: learning_rate must be a number above 0, but is 'fast'."
     )
-    assert "later release" in errors["stage"].message
+    assert "later release" in errors["deepspeed"].message
     assert (errors["run.gpu"].line, errors["run.gpu"].suggestion) == (6, "run.gpus")
     assert errors["run.name"].line == 7
     assert errors["dataset"].line is None
