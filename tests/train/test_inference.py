@@ -134,7 +134,7 @@ def test_questions_may_lack_their_answers(adapter: Path, tmp_path: Path) -> None
     assert asked == answered._replace(reference=None)
 
 
-@pytest.mark.parametrize("stage", ["dpo", "kto", "rm", "pt"])
+@pytest.mark.parametrize("stage", ["dpo", "kto", "rm", "pt", "ppo"])
 def test_a_model_that_learned_otherwise_is_asked_plain_questions(
     adapter: Path, stage: str, tmp_path: Path
 ) -> None:

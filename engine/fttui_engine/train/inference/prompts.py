@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.spec.data_forms import ALPACA_COLUMNS, misdescribed, misfit
 from fttui_engine.train.data.files import Row
-from fttui_engine.train.data.questions import Question
 from fttui_engine.train.data.sources import Source, find_datasets, read_rows
 from fttui_engine.train.data.tokenise import IGNORED_LABEL
 from fttui_engine.train.errors import DataError
@@ -26,8 +25,6 @@ class Prompt(NamedTuple):
 
 def prompt_of(example: Any, tokenizer: Any) -> Prompt:
     """Return the question and the answer of a tokenised example: the last learned tokens, and all before them."""
-    if isinstance(example, Question):
-        return Prompt(example.input_ids.tolist(), None)
     labels = example.labels.tolist()
     end = len(labels)
     while end > 0 and labels[end - 1] == IGNORED_LABEL:
@@ -79,7 +76,8 @@ def _reader(config: TrainingConfig, tokenizer: Any, source: Source, row: Row) ->
         is_plain = misfit(config.stage, row.values) is not None and misfit("sft", row.values) is None
     else:
         is_plain = misdescribed(config.stage, source._asdict()) is not None and not source.ranking
-    used = dataclasses.replace(config, stage="sft") if is_plain else config
+    # Stage ppo reads the same records, but not their answers.
+    used = dataclasses.replace(config, stage="sft") if is_plain or config.stage == "ppo" else config
     return stage_of(used).reader(used, tokenizer)
 
 
