@@ -1,5 +1,6 @@
 """Stage ppo: its arithmetic against plain sums, and a policy that learns what a reward model prefers."""
 
+import copy
 import json
 import math
 import random
@@ -11,6 +12,7 @@ import torch
 
 from conftest import Worker
 from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.errors import ModelError
 from fttui_engine.train.stages.ppo_losses import (
     Judgement,
     KlCoefficient,
@@ -207,6 +209,36 @@ def test_every_form_becomes_the_same_question(
             assert tokenised.example.input_ids.tolist() == ids
         else:
             assert tokenised.dropped == "question longer than cutoff_len"
+
+
+def test_the_report_counts_steps_of_several_batches() -> None:
+    from fttui_engine.train.data.report import report_steps
+
+    config = TrainingConfig(
+        model_name_or_path="m",
+        dataset=("d",),
+        stage="ppo",
+        gradient_accumulation_steps=2,
+        ppo_buffer_size=3,
+    )
+    steps = report_steps(100, config, 1)
+    # 8 x 2 x 3 questions, the last ones fewer.
+    assert (steps["per_step"], steps["steps_per_epoch"], steps["steps"]) == (48, 3, 9)
+
+
+def test_a_reward_model_with_fewer_words_than_the_tokenizer_is_refused(
+    tiny_model: Path, tokenizer: Any
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from fttui_engine.train.models.frozen import require_vocabulary
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    require_vocabulary(model, tokenizer, "reward_model")
+    wider = copy.deepcopy(tokenizer)
+    wider.add_tokens([f"new{number}" for number in range(model.config.vocab_size)])
+    with pytest.raises(ModelError, match=r"reward_model knows \d+ words, and the tokenizer .* writes"):
+        require_vocabulary(model, wider, "reward_model")
 
 
 # ---- Learning ----

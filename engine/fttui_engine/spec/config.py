@@ -189,6 +189,11 @@ class TrainingConfig:
     export_size: int = 5
     export_device: str = "cpu"
 
+    @property
+    def batches_per_step(self) -> int:
+        """How many batches of a process make a step; in stage ppo all whose questions are answered before it learns."""
+        return self.gradient_accumulation_steps * (self.ppo_buffer_size if self.stage == "ppo" else 1)
+
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> "TrainingConfig":
         """The settings behind checked values; raises TypeError when model or data are missing."""

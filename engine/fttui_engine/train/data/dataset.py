@@ -106,7 +106,7 @@ def _most_rows(config: TrainingConfig, processes: int) -> int | None:
     """Return how many records of each data set are read at most."""
     if not config.streaming:
         return config.max_samples
-    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * processes
+    batch = config.per_device_train_batch_size * config.batches_per_step * processes
     # Each data set alone could have to feed all steps.
     needed = config.max_steps * batch + config.buffer_size + int(config.val_size)
     return min(needed, config.max_samples or needed)

@@ -39,13 +39,11 @@ def evaluation_sets(splits: Splits) -> dict[str, Sequence[Any]]:
 def report_steps(examples: int, config: TrainingConfig, processes: int) -> dict[str, Any]:
     """Return how many steps follow from the number of examples, counted as transformers' Trainer does."""
     batches = math.ceil(examples / (config.per_device_train_batch_size * processes))
-    # A step of stage ppo answers several batches.
-    summed = config.gradient_accumulation_steps * (config.ppo_buffer_size if config.stage == "ppo" else 1)
-    per_epoch = max(1, math.ceil(batches / summed))
+    per_epoch = max(1, math.ceil(batches / config.batches_per_step))
     steps = config.max_steps if config.max_steps > 0 else math.ceil(config.num_train_epochs * per_epoch)
     return {
         "examples": examples,
-        "per_step": config.per_device_train_batch_size * summed * processes,
+        "per_step": config.per_device_train_batch_size * config.batches_per_step * processes,
         "processes": processes,
         "steps_per_epoch": per_epoch,
         "steps": steps,

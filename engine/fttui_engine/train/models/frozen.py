@@ -97,6 +97,16 @@ def can_share_weights(model: Any, config: TrainingConfig) -> bool:
     return bool(json.loads(adapter_config.read_text()).get("peft_type") == "LORA")
 
 
+def require_vocabulary(model: Any, tokenizer: Any, key: str) -> None:
+    """Raise ModelError where a model that ``key`` names does not know all words of the trained model's tokenizer."""
+    known, needed = len(model.get_input_embeddings().weight), len(tokenizer)
+    if known < needed:
+        raise ModelError(
+            f"{key} knows {known} words, and the tokenizer of the trained model writes {needed}",
+            f"give a {key} with the same vocabulary",
+        )
+
+
 def load_frozen(
     config: TrainingConfig, name: str, *, quantization_bit: int | None = None, adapters: Sequence[str] = ()
 ) -> Any:

@@ -7,12 +7,14 @@ import torch
 
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
+from fttui_engine.train.inference.generation import generation_config
 from fttui_engine.train.loop.measures import Measure
 from fttui_engine.train.models.frozen import (
     SharedRewardModel,
     can_share_weights,
     load_reward_model,
     reference_for,
+    require_vocabulary,
 )
 from fttui_engine.train.models.value_head import answer_logps
 from fttui_engine.train.stages.ppo_losses import (
@@ -56,14 +58,17 @@ class PPOTrainer(ValueHeadTrainer):
         args.per_device_train_batch_size = self._update_rows * config.ppo_buffer_size
         args.gradient_accumulation_steps = 1
         super().__init__(args=args, **arguments)
-        # It imports transformers' generation, which takes a second.
-        from fttui_engine.train.inference.generation import generation_config
-
+        if self.ranks.count > 1:
+            # A resume with more processes does not pass the check of the configuration.
+            raise ModelError("stage: ppo trains in one process", "set run.gpus or run.processes to 1")
         self._config = config
         self._generation = generation_config(config, self.scored_model, self.processing_class)
         self._kl_coefficient = KlCoefficient(config.ppo_target)
         self._score_scale = ScoreScale()
-        self._reference = self._placed(reference_for(self.scored_model, config))
+        self._reference = reference_for(self.scored_model, config)
+        if self._reference is not None:
+            require_vocabulary(self._reference, self.processing_class, "ref_model")
+            self._reference = self._placed(self._reference)
         self._reward_model = self._scoring_model()
 
     def _scoring_model(self) -> Any:
@@ -80,19 +85,12 @@ class PPOTrainer(ValueHeadTrainer):
             quantization_bit=config.quantization_bit if is_adapter else config.reward_model_quantization_bit,
             adapters=() if is_adapter else config.reward_model_adapters or (),
         )
-        known, needed = len(reward_model.get_input_embeddings().weight), len(self.processing_class)
-        if known < needed:
-            raise ModelError(
-                f"the reward model knows {known} words, and the tokenizer of the trained model writes {needed}",
-                "train a reward model on a model with the same vocabulary",
-            )
+        require_vocabulary(reward_model, self.processing_class, "reward_model")
         self.reporter.log("reward: a model of its own, beside the one that is trained")
         return self._placed(reward_model)
 
     def _placed(self, frozen: Any) -> Any:
         """Return a model that is not trained on the device of the one that is."""
-        if frozen is None:
-            return None
         switch_off_dropout(frozen)
         return self.accelerator.prepare_model(frozen, evaluation_mode=True).eval()
 

@@ -6,9 +6,8 @@ from typing import Any
 import torch
 
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.train.errors import ModelError
 from fttui_engine.train.loop.measures import Measure, Measures, mean_of
-from fttui_engine.train.models.frozen import reference_for
+from fttui_engine.train.models.frozen import reference_for, require_vocabulary
 from fttui_engine.train.stages.measuring_trainer import BatchLoss, MeasuringTrainer, is_real, stacked
 from fttui_engine.train.stages.preference_losses import (
     MEAN_PER_TOKEN,
@@ -33,7 +32,7 @@ class ReferenceTrainer(MeasuringTrainer):
         self.config = config
         self.reference = None
         if self.needs_reference and (reference := reference_for(self.model, config)) is not None:
-            self._require_vocabulary(reference)
+            require_vocabulary(reference, self.processing_class, "ref_model")
             switch_off_dropout(reference)
             self.reference = self._placed(reference)
 
@@ -41,14 +40,6 @@ class ReferenceTrainer(MeasuringTrainer):
     def needs_reference(self) -> bool:
         """Whether the loss compares the model with a reference at all."""
         return True
-
-    def _require_vocabulary(self, reference: Any) -> None:
-        known, needed = reference.get_input_embeddings().weight.shape[0], len(self.processing_class)
-        if known < needed:
-            raise ModelError(
-                f"ref_model knows {known} words, and the tokenizer of the trained model writes {needed}",
-                "give a ref_model with the same vocabulary, or leave it out",
-            )
 
     def _placed(self, reference: Any) -> Any:
         """Return the reference on its device, computing in the precision of the run."""
