@@ -11,10 +11,6 @@ import fttui
 import fttui_engine
 from run_driver import Driver, is_running, marked_processes, until
 
-# Under nohup, or in the background of a script, these are ignored, and what is ignored stays so in every child.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(tmp_path: Path) -> Iterator[None]:
