@@ -29,7 +29,9 @@ layers: $(VENV)/developed
 
 pytest: $(VENV)/developed
 	sh tests/system-packages
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	# Two at a time where a test is about results; one after the other where it is about time, screens and processes.
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/train $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/tui tests/e2e $(PYTEST_ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fttui needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
