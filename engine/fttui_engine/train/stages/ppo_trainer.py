@@ -137,7 +137,7 @@ class PPOTrainer(ValueHeadTrainer):
             torch.cat(each)
             for each in zip(*(model(*chunk[:2], mask.shape[1]) for chunk in chunks), strict=True)
         )
-        kl = logps - torch.cat([self._reference_logps(model, chunk) for chunk in chunks])
+        kl = logps - torch.cat([self._reference_logps(chunk) for chunk in chunks])
         self._measure(rollout, scores, kl)
         if config.ppo_score_norm:
             scores = self._score_scale.normalised(scores)
@@ -148,7 +148,7 @@ class PPOTrainer(ValueHeadTrainer):
         self._kl_coefficient.update((kl * mask).sum(-1).mean().item(), len(mask))
         return Experience(rollout, Judgement(logps, values, whiten(advantages, mask), returns, mask))
 
-    def _reference_logps(self, model: Any, rollout: Rollout) -> torch.Tensor:
+    def _reference_logps(self, rollout: Rollout) -> torch.Tensor:
         """Return what the reference makes of the same answers."""
         with contextlib.ExitStack() as stack:
             reference = self._reference
