@@ -6,7 +6,12 @@ from fttui_engine.spec.findings import Findings, Place
 from fttui_engine.spec.run_block import ALLOWED_NAME, is_run_name
 
 # Learning rates outside these are nearly always a slipped exponent: (least, most).
-USUAL_LEARNING_RATES = {"lora": (1e-6, 1e-2), "oft": (1e-6, 1e-2), "full": (1e-7, 2e-3), "freeze": (1e-7, 2e-3)}
+USUAL_LEARNING_RATES = {
+    "lora": (1e-6, 1e-2),
+    "oft": (1e-6, 1e-2),
+    "full": (1e-7, 2e-3),
+    "freeze": (1e-7, 2e-3),
+}
 # The keys of conversations, which stage pt has none of.
 CONVERSATION_KEYS = ("train_on_prompt", "mask_history", "default_system")
 # The keys of each method; with another one they rest.
