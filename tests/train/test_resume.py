@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -198,6 +199,23 @@ def test_resume_of_a_run_whose_steps_were_all_done_only_writes_the_result(worker
     assert (outcome.result, outcome.step) == ("finished", 4)
     assert result.read_bytes() == before
     assert numbers(run) == points
+
+
+def test_data_that_changed_since_the_checkpoint_is_said(worker, tmp_path):
+    data = tmp_path / "mine.jsonl"
+    lines = [json.dumps({"instruction": f"Say {number}.", "output": str(number)}) for number in range(24)]
+    data.write_text("\n".join(lines))
+    run = worker(dataset=[str(data)], max_steps=4, save_steps=2, per_device_train_batch_size=2)
+    assert run.finish().result == "finished"
+    early, late = (checkpoint.path for checkpoint in run.checkpoints())
+    same = run.start(resume_from=early)
+    assert run.ended(same).result == "finished"
+    assert "warning: the examples" not in same.log_path.read_text()
+    shutil.rmtree(late)
+    data.write_text("\n".join([*lines[:-1], lines[-1].replace("23.", "24.")]))
+    other = run.start(resume_from=early)
+    assert run.ended(other).result == "finished"
+    assert "the examples are not those that step 2 was trained on" in other.log_path.read_text()
 
 
 @pytest.mark.parametrize(

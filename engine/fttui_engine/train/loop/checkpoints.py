@@ -41,6 +41,8 @@ class ResumePoint(NamedTuple):
     """What the stage's own Trainer keeps beside the weights."""
     evaluations_without_gain: int = 0
     """So many evaluations in a row, up to this step, were no better than the best before them."""
+    data: str | None = None
+    """The digest of the examples that it was trained on; ``None`` in checkpoints of earlier releases."""
 
     def loss_sum_of(self, ranks: Ranks) -> float:
         """Return the sum that a rank goes on with; with another number of ranks their mean, which is what is logged."""
@@ -62,6 +64,7 @@ def read_resume_point(folder: Path, *, in_full: bool = True) -> ResumePoint:
             bool(extra["evaluation_due"]),
             dict(extra.get("stage", {})),
             int(extra.get("evaluations_without_gain", 0)),
+            extra.get("data"),
         )
     except CheckpointDamagedError as error:
         raise CheckpointError(error.message, error.hint) from error

@@ -7,6 +7,7 @@ import torch
 from peft import PeftModel
 from transformers import PrinterCallback, TrainerCallback
 
+from fttui_engine.train.data.digest import digest
 from fttui_engine.train.errors import CheckpointError, LossNotFiniteError
 from fttui_engine.train.loop.checkpoints import CheckpointFolder
 from fttui_engine.train.loop.evaluating_trainer import EvaluatingTrainer
@@ -29,6 +30,7 @@ class WorkerTrainer(EvaluatingTrainer):
         resume = self._resume
         self._tokens = resume.tokens if resume else 0
         self._uncounted_tokens: torch.Tensor | int = 0
+        self._data = digest(arguments["train_dataset"])
 
     # ---- Steps ----
 
@@ -38,6 +40,11 @@ class WorkerTrainer(EvaluatingTrainer):
             self._tr_loss.fill_(self._resume.loss_sum_of(self.ranks))
             self._globalstep_last_logged = self._resume.last_logged_step
             self._restore_stage(self._resume.stage)
+            if self._resume.data not in (None, self._data):
+                self.reporter.log(
+                    f"warning: the examples are not those that step {self._resume.step} was trained on: the data, what "
+                    "prepares it or the tokenizer has changed; training goes on with the new ones, at the same place"
+                )
         self.reporter.start(self.state.global_step, self.state.max_steps, self._tokens)
 
     def training_step(
@@ -111,6 +118,7 @@ class WorkerTrainer(EvaluatingTrainer):
                 "evaluation_due": self._evaluation_due(),
                 "stage": self._stage_state(),
                 "evaluations_without_gain": self._evaluations_without_gain,
+                "data": self._data,
             },
         )
         if manifest:
