@@ -9,9 +9,9 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from fttui_engine.spec.model_config import DEMO_CONFIG, read_model_config
-from fttui_engine.spec.model_shape import KNOWN_TYPES, ModelShape, read_shape
-from fttui_engine.spec.trained_weights import adapter_weights
+from fttui_engine.spec.memory.model_config import DEMO_CONFIG, read_model_config
+from fttui_engine.spec.memory.model_shape import KNOWN_TYPES, ModelShape, read_shape
+from fttui_engine.spec.memory.trained_weights import adapter_weights
 
 SIZES = {
     "vocab_size": 1000,

@@ -14,7 +14,7 @@ from transformers.trainer_utils import SchedulerType
 
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.spec.keys import BITSANDBYTES_OPTIMIZERS, KEYS, TORCH_OPTIMIZERS
-from fttui_engine.spec.lint_training import SCHEDULE_SETTINGS
+from fttui_engine.spec.lint.training import SCHEDULE_SETTINGS
 from fttui_engine.train.errors import ModelError
 from fttui_engine.train.loop.arguments import training_arguments
 from fttui_engine.train.loop.optimizer import lora_plus, optimizer_with_rates

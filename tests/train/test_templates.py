@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from fttui_engine.spec.lint_template import BUILT_IN_NAMES
+from fttui_engine.spec.lint.template import BUILT_IN_NAMES
 from fttui_engine.train.data.formats import Conversation, converter
 from fttui_engine.train.data.sources import Row, Source
 from fttui_engine.train.data.template_table import FORMS

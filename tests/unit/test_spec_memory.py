@@ -10,9 +10,9 @@ import pytest
 from fttui_engine.spec.check import check
 from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.load import resolve
-from fttui_engine.spec.memory import STATES, Prediction, predict
-from fttui_engine.spec.model_shape import UnknownShapeError, read_shape
-from fttui_engine.spec.workload import read_workload
+from fttui_engine.spec.memory.model_shape import UnknownShapeError, read_shape
+from fttui_engine.spec.memory.peak import STATES, Prediction, predict
+from fttui_engine.spec.memory.workload import read_workload
 
 GIB = 1 << 30
 LLAMA_2_7B: dict[str, Any] = {

@@ -13,10 +13,10 @@ import pytest
 
 from fttui_engine.spec.check import check
 from fttui_engine.spec.load import resolve
-from fttui_engine.spec.memory import predict
-from fttui_engine.spec.memory_advice import Device, advise
-from fttui_engine.spec.model_shape import read_shape
-from fttui_engine.spec.workload import read_workload
+from fttui_engine.spec.memory.advice import Device, advise
+from fttui_engine.spec.memory.model_shape import read_shape
+from fttui_engine.spec.memory.peak import predict
+from fttui_engine.spec.memory.workload import read_workload
 
 SOURCE = Path(__file__).parents[1] / "fake_nvml" / "fake_nvml.c"
 COMPILER = shutil.which("cc") or shutil.which("gcc")

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from fttui_engine.spec.memory_report import MemoryReport, report_memory
+from fttui_engine.spec.memory.report import MemoryReport, report_memory
 from fttui_engine.spec.resolved import Resolved
 
 # Parts of the names of environment variables whose values are nobody's business.

@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 from fttui_engine.runs.memory import CPU, ENOUGH, Correction, MemoryRecord, all_records, corrections
-from fttui_engine.spec.memory_report import MemoryReport
-from fttui_engine.spec.memory_words import TERM_WORDS, change_text, gibibytes
+from fttui_engine.spec.memory.report import MemoryReport
+from fttui_engine.spec.memory.words import TERM_WORDS, change_text, gibibytes
 
 
 class Experience(NamedTuple):

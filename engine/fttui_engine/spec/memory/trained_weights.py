@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from fttui_engine.spec.model_shape import ModelShape, UnknownShapeError
+from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError
 
 
 class Trained(NamedTuple):

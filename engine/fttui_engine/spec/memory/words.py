@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fttui_engine.spec.memory import KNOWN_ERROR, Prediction, weights_bytes
-from fttui_engine.spec.model_shape import ModelShape
-from fttui_engine.spec.workload import Workload
+from fttui_engine.spec.memory.model_shape import ModelShape
+from fttui_engine.spec.memory.peak import KNOWN_ERROR, Prediction, weights_bytes
+from fttui_engine.spec.memory.workload import Workload
 
 if TYPE_CHECKING:
     from fttui_engine.hardware.gpus import Gpu

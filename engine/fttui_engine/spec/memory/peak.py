@@ -6,9 +6,9 @@ Where the numbers come from, and how far off they are, stands in docs/memory.md.
 
 from typing import NamedTuple
 
-from fttui_engine.spec import activations, loss_memory
-from fttui_engine.spec.model_shape import ModelShape, UnknownShapeError
-from fttui_engine.spec.workload import Workload
+from fttui_engine.spec.memory import activations, loss
+from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError
+from fttui_engine.spec.memory.workload import Workload
 
 # What CUDA, cuBLAS and the kernels take before the first tensor: 0.3 to 0.6 GB by card and driver.
 CUDA_CONTEXT_BYTES = 500_000_000
@@ -153,7 +153,7 @@ def _moments(shape: ModelShape, work: Workload) -> list[tuple[str, Terms]]:
     if work.evaluation_batch:
         evaluation = {
             "activations": activations.evaluation_bytes(shape, work),
-            "logits": loss_memory.evaluation_logits_bytes(shape, work),
+            "logits": loss.evaluation_logits_bytes(shape, work),
             "casts": _cast_bytes(work),
             "dequantization": _dequantization_bytes(shape, work),
             "gathered": gathered_bytes(shape, work, blocks=2),
@@ -182,12 +182,12 @@ def _kept_bytes(shape: ModelShape, work: Workload) -> int:
 
 def _loss_moments(shape: ModelShape, work: Workload) -> list[tuple[str, Terms]]:
     """The end of forward, where cast weights still exist, and the start of backward, where logits take most."""
-    kept = _kept_bytes(shape, work) + loss_memory.final_norm_bytes(shape, work)
+    kept = _kept_bytes(shape, work) + loss.final_norm_bytes(shape, work)
     # Gradients of earlier batches, where several are summed up.
     gradients = _gradient_bytes(work) if work.accumulates else 0
     casts = _cast_bytes(work)
     gathered = gathered_bytes(shape, work, blocks=1)
-    *forward, (name, logits) = loss_memory.loss_moments(shape, work)
+    *forward, (name, logits) = loss.loss_moments(shape, work)
     always = {"activations": kept, "gathered": gathered}
     moments = [
         (moment, always | {"logits": size, "gradients": gradients, "casts": casts})

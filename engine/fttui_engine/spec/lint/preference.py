@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from fttui_engine.spec.findings import nearest
-from fttui_engine.spec.lint_files import did_you_mean, similar_path
+from fttui_engine.spec.lint.files import did_you_mean, similar_path
 from fttui_engine.spec.paths import DEMO_MODEL
 
 if TYPE_CHECKING:

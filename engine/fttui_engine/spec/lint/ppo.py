@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
-from fttui_engine.spec.lint_files import did_you_mean, similar_path
+from fttui_engine.spec.lint.files import did_you_mean, similar_path
 
 if TYPE_CHECKING:
     from fttui_engine.spec.lint import Lint

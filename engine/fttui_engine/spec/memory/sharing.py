@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fttui_engine.spec.model_shape import UnknownShapeError
+from fttui_engine.spec.memory.model_shape import UnknownShapeError
 
 # Larger ones are not configurations.
 LARGEST_DEEPSPEED_BYTES = 1_000_000

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fttui_engine.spec.data_forms import misdescribed
-from fttui_engine.spec.data_head import problem_at_the_top
 from fttui_engine.spec.findings import nearest
-from fttui_engine.spec.lint_files import did_you_mean, similar_path
+from fttui_engine.spec.lint.data_head import problem_at_the_top
+from fttui_engine.spec.lint.files import did_you_mean, similar_path
 from fttui_engine.spec.paths import (
     DATASET_INFO,
     DATASET_SUFFIXES,

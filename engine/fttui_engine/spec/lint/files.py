@@ -172,6 +172,6 @@ def _is_hub_name(model: str) -> bool:
 
 
 def _is_in_hub_cache(model: str, cache_dir: str | None) -> bool:
-    from fttui_engine.spec.model_config import hub_cache
+    from fttui_engine.spec.memory.model_config import hub_cache
 
     return os.path.isdir(hub_cache(cache_dir) / ("models--" + model.replace("/", "--")) / "snapshots")

@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from fttui_engine.spec.memory_sharing import ONE, Sharing, read_sharing
-from fttui_engine.spec.model_shape import ModelShape, UnknownShapeError
-from fttui_engine.spec.trained_weights import Trained, adapter_weights, all_weights, frozen_but_some
+from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError
+from fttui_engine.spec.memory.sharing import ONE, Sharing, read_sharing
+from fttui_engine.spec.memory.trained_weights import Trained, adapter_weights, all_weights, frozen_but_some
 
 # Keys whose value must be right for a prediction to be about the run that was meant.
 DECISIVE_KEYS = frozenset(

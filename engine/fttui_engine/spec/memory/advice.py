@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from fttui_engine.hardware.capability import best_precision, rules_for
 from fttui_engine.spec.keys import KEYS
-from fttui_engine.spec.lint_ranks import DIVISIBLE_OPTIMIZERS, DIVISIBLE_STAGES
-from fttui_engine.spec.memory import KNOWN_ERROR, Prediction, predict
-from fttui_engine.spec.model_shape import ModelShape, UnknownShapeError
-from fttui_engine.spec.workload import read_workload
+from fttui_engine.spec.lint.ranks import DIVISIBLE_OPTIMIZERS, DIVISIBLE_STAGES
+from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError
+from fttui_engine.spec.memory.peak import KNOWN_ERROR, Prediction, predict
+from fttui_engine.spec.memory.workload import read_workload
 
 Values = dict[str, Any]
 # Shorter examples than this hold no conversation.

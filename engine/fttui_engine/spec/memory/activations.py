@@ -4,8 +4,8 @@ All figures are for the longest batch: every example as long as cutoff_len. Atte
 (sdpa, FlashAttention) is the rule; with one it is what fills the memory.
 """
 
-from fttui_engine.spec.model_shape import Linear, ModelShape
-from fttui_engine.spec.workload import Workload
+from fttui_engine.spec.memory.model_shape import Linear, ModelShape
+from fttui_engine.spec.memory.workload import Workload
 
 # Norms, softmax and loss are computed in float32 in every precision.
 FLOAT32_BYTES = 4

@@ -3,15 +3,15 @@
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fttui_engine.spec.activations import layer_input_bytes
 from fttui_engine.spec.disk import checkpoint_bytes, disk_bytes
 from fttui_engine.spec.keys import KEYS
-from fttui_engine.spec.memory import LIBRARY_BYTES, Prediction, predict, weights_bytes
-from fttui_engine.spec.memory_advice import Advice, Device, advise, with_changes
-from fttui_engine.spec.memory_words import NO_WAY_OUT, Room, explain
-from fttui_engine.spec.model_config import read_model_config
-from fttui_engine.spec.model_shape import ModelShape, UnknownShapeError, read_shape
-from fttui_engine.spec.workload import DECISIVE_KEYS, Workload, read_workload
+from fttui_engine.spec.memory.activations import layer_input_bytes
+from fttui_engine.spec.memory.advice import Advice, Device, advise, with_changes
+from fttui_engine.spec.memory.model_config import read_model_config
+from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError, read_shape
+from fttui_engine.spec.memory.peak import LIBRARY_BYTES, Prediction, predict, weights_bytes
+from fttui_engine.spec.memory.words import NO_WAY_OUT, Room, explain
+from fttui_engine.spec.memory.workload import DECISIVE_KEYS, Workload, read_workload
 
 if TYPE_CHECKING:
     from fttui_engine.hardware.gpus import Gpu

@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING
 
 from fttui_engine.spec.findings import nearest
-from fttui_engine.spec.lint_files import did_you_mean
+from fttui_engine.spec.lint.files import did_you_mean
 
 if TYPE_CHECKING:
     from fttui_engine.spec.lint import Lint

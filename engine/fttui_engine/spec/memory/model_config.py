@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fttui_engine.spec.model_shape import UnknownShapeError
+from fttui_engine.spec.memory.model_shape import UnknownShapeError
 from fttui_engine.spec.paths import DEMO_MODEL
 
 # The model that `demo:tiny` makes on first use; the tests compare it with what is made.

@@ -53,17 +53,17 @@ class Lint:
 
 def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], findings: Findings) -> None:
     """Add what the combination of values, the files and this host say about the configuration."""
-    from fttui_engine.spec.lint_data import check_data
-    from fttui_engine.spec.lint_evaluation import check_best, check_metric_function, check_trackers
-    from fttui_engine.spec.lint_files import check_model, check_output
-    from fttui_engine.spec.lint_host import check_devices, check_python
-    from fttui_engine.spec.lint_methods import check_methods
-    from fttui_engine.spec.lint_ppo import check_ppo
-    from fttui_engine.spec.lint_preference import check_preference
-    from fttui_engine.spec.lint_quantization import check_quantization
-    from fttui_engine.spec.lint_ranks import check_ranks
-    from fttui_engine.spec.lint_training import check_training
-    from fttui_engine.spec.lint_using import check_export, check_predictions
+    from fttui_engine.spec.lint.data import check_data
+    from fttui_engine.spec.lint.evaluation import check_best, check_metric_function, check_trackers
+    from fttui_engine.spec.lint.files import check_model, check_output
+    from fttui_engine.spec.lint.host import check_devices, check_python
+    from fttui_engine.spec.lint.methods import check_methods
+    from fttui_engine.spec.lint.ppo import check_ppo
+    from fttui_engine.spec.lint.preference import check_preference
+    from fttui_engine.spec.lint.quantization import check_quantization
+    from fttui_engine.spec.lint.ranks import check_ranks
+    from fttui_engine.spec.lint.training import check_training
+    from fttui_engine.spec.lint.using import check_export, check_predictions
 
     case = Lint(values, places, faulty, findings)
     _check_run(case)
@@ -91,7 +91,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     check_preference(case)
     check_ppo(case)
     if "template" in case.values:
-        from fttui_engine.spec.lint_template import check_template
+        from fttui_engine.spec.lint.template import check_template
 
         check_template(case)
 

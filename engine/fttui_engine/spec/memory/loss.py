@@ -1,8 +1,8 @@
 """Bytes that the loss of each stage takes, from the last layer on: logits, and what they are turned into."""
 
-from fttui_engine.spec.activations import FLOAT32_BYTES, tokens
-from fttui_engine.spec.model_shape import ModelShape
-from fttui_engine.spec.workload import Workload
+from fttui_engine.spec.memory.activations import FLOAT32_BYTES, tokens
+from fttui_engine.spec.memory.model_shape import ModelShape
+from fttui_engine.spec.memory.workload import Workload
 
 # Stages whose loss compares log-probabilities of whole answers.
 COMPARING_STAGES = ("dpo", "kto")
