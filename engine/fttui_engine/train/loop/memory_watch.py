@@ -7,9 +7,9 @@ from typing import Any
 
 from fttui_engine.runs.memory import CPU, MemoryRecord, write_memory
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.spec.memory import CUDA_CONTEXT_BYTES
-from fttui_engine.spec.memory_report import predict_for
-from fttui_engine.spec.model_shape import UnknownShapeError
+from fttui_engine.spec.memory.model_shape import UnknownShapeError
+from fttui_engine.spec.memory.peak import CUDA_CONTEXT_BYTES
+from fttui_engine.spec.memory.report import predict_for
 
 
 class MemoryWatch:

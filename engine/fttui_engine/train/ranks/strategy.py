@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.spec.lint_ranks import obstacles_to_dividing
+from fttui_engine.spec.lint.ranks import obstacles_to_dividing
 from fttui_engine.train.errors import CheckpointError
 from fttui_engine.train.ranks.group import Ranks
 
@@ -68,9 +68,9 @@ def _predicted_bytes(config: TrainingConfig, count: int) -> int | None:
     """Return what one process is predicted to take with a model of its own, ``None`` where nothing is known."""
     from transformers import AutoConfig
 
-    from fttui_engine.spec.memory import predict
-    from fttui_engine.spec.model_shape import UnknownShapeError, read_shape
-    from fttui_engine.spec.workload import read_workload
+    from fttui_engine.spec.memory.model_shape import UnknownShapeError, read_shape
+    from fttui_engine.spec.memory.peak import predict
+    from fttui_engine.spec.memory.workload import read_workload
     from fttui_engine.train.models.load import find_model
 
     source = find_model(config)
