@@ -49,7 +49,11 @@ SIMULATED = [
     (LLAMA_2_7B, {"quantization_bit": 4, "cutoff_len": 1024, "per_device_train_batch_size": 4}, 6.36),
     (LLAMA_2_7B, {"cutoff_len": 1024}, 13.41),
     (LLAMA_2_7B, {"cutoff_len": 1024, "per_device_train_batch_size": 4}, 15.31),
-    (LLAMA_2_7B, {"finetuning_type": "full", "pure_bf16": True, "cutoff_len": 2048}, 62.8),
+    (
+        LLAMA_2_7B,
+        {"finetuning_type": "full", "pure_bf16": True, "cutoff_len": 2048, "optim": "adamw_torch"},
+        62.8,
+    ),
     (LLAMA_2_7B, {"quantization_bit": 4, "cutoff_len": 2048, "gradient_checkpointing": False}, 17.28),
     (LLAMA_3_8B, {"quantization_bit": 4, "cutoff_len": 512}, 6.41),
     (LLAMA_3_8B, {"quantization_bit": 4, "cutoff_len": 1024}, 7.28),

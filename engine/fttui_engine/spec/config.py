@@ -117,7 +117,7 @@ class TrainingConfig:
     # For all intervals: below 1 a fraction of the run, else steps. warmup_steps wins over warmup_ratio.
     warmup_steps: float = 0
     warmup_ratio: float = 0.0
-    optim: str = "adamw_torch"
+    optim: str = "adamw_torch_fused"
     optim_args: dict[str, Any] | None = None
     weight_decay: float = 0.0
     adam_beta1: float = 0.9
