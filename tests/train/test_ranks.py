@@ -1,21 +1,17 @@
 """Two ranks train what one process would, and a run of several ranks that was stopped is the straight run, bit by bit."""
 
-import hashlib
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-import fttui_engine
-from conftest import PATIENCE_SECONDS, Worker
-from fttui_engine.runs.attempt import Launch, Request
 from fttui_engine.runs.checkpoints import read_manifest
+from fttui_engine.train.demo import demo_instructions_path
+from ranked_runs import RankedRun, Server
+from several_runs import numbers, weights
 
 COMMON = {
     "max_steps": 14,
@@ -33,84 +29,6 @@ COMMON = {
     "lr_scheduler_type": "cosine",
     "run": {"processes": 2},
 }
-EXACT = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "eval_loss", "eval_perplexity")
-
-
-class Server:
-    """A process that has imported everything and forks the ranks of each attempt."""
-
-    def __init__(self):
-        program = Path(__file__).with_name("rank_server.py")
-        environment = os.environ | {"PYTHONPATH": str(Path(fttui_engine.__file__).parents[1])}
-        self._process = subprocess.Popen(
-            [sys.executable, str(program)],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, **request):
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.wait(PATIENCE_SECONDS)
-        self._process.stdout.close()
-
-
-class RankedRun(Worker):
-    """A run whose attempts have any number of ranks."""
-
-    server: Server
-
-    def start(self, resume_from=None, ranks=2):
-        attempt = self.run.attempt(self.run.latest_attempt_number() + 1)
-        attempt.create(Request("newest" if resume_from else "scratch"))
-        step = int(resume_from.name.rpartition("-")[2]) if resume_from else None
-        folder = str(resume_from) if resume_from else None
-        attempt.write_launch(Launch(["worker"], {}, str(self.run.path), folder, step))
-        environment = {
-            "FTTUI_HOME": str(self._home),
-            "FTTUI_RUN": self.run.id,
-            "FTTUI_RUN_DIR": str(self.run.path),
-            "FTTUI_ATTEMPT": str(attempt.number),
-        }
-        self.pid = self.server.ask(environment=environment, ranks=ranks)["pid"]
-        return attempt
-
-    def wait(self):
-        code = self.server.ask(wait=self.pid)["code"]
-        self.pid = None
-        return code
-
-    def wait_for(self, condition, what):
-        end = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert self.run.attempts()[-1].read_outcome() is None, f"the run ended before {what}"
-            assert time.monotonic() < end, f"waited in vain for {what}"
-            time.sleep(0.005)
-
-    def rank_pids(self):
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
-
-    def finish(self, resume_from=None, ranks=2):
-        return self.ended(self.start(resume_from, ranks))
-
-    def copy(self, name):
-        """Return a run with this one's checkpoints and metrics, to go on in another way."""
-        values = {key: value for key, value in self.values.items() if key != "output_dir"}
-        other = RankedRun(self.run.path.with_name(name), self._home, values)
-        shutil.copytree(self.output_dir, other.output_dir)
-        shutil.copyfile(self.run.metrics_path, other.run.metrics_path)
-        return other
-
-    def close(self):
-        if getattr(self, "pid", None):
-            os.kill(self.pid, signal.SIGTERM)
-            self.wait()
 
 
 @pytest.fixture(scope="module")
@@ -140,32 +58,33 @@ def without_dropout(tiny_model, tmp_path_factory):
     return str(folder)
 
 
-def numbers(run):
-    return [tuple(point.get(name) for name in EXACT) for point in run.metrics()]
-
-
-def weights(run):
-    files = sorted(run.output_dir.glob("*.safetensors"))
-    assert len(files) == 1
-    return hashlib.sha256(files[0].read_bytes()).hexdigest()
-
-
 def tensors(run):
     from safetensors.torch import load_file
 
     return load_file(next(run.output_dir.glob("*.safetensors")))
 
 
-def assert_same_training(one, other):
+def assert_same_training(one, other, counts=("step", "epoch", "tokens")):
     """The same steps, the same tokens, and losses that differ by rounding only."""
     first, second = one.metrics(), other.metrics()
-    assert [(p["step"], p["epoch"], p.get("tokens")) for p in first] == [
-        (p["step"], p["epoch"], p.get("tokens")) for p in second
+    assert [[point.get(name) for name in counts] for point in first] == [
+        [point.get(name) for name in counts] for point in second
     ]
     for point, its_twin in zip(first, second, strict=True):
         for name, tolerance in (("loss", 1e-6), ("eval_loss", 1e-6), ("grad_norm", 1e-4)):
             if name in its_twin:
                 assert point[name] == pytest.approx(its_twin[name], rel=tolerance), (name, point, its_twin)
+
+
+def assert_same_measures(one, other):
+    """The same rewards, log-probabilities and drift, but for rounding."""
+    for point, its_twin in zip(numbers(one), numbers(other), strict=True):
+        assert set(point) == set(its_twin)
+        for name in point:
+            if "/" in name or name.endswith("kl"):
+                expected = pytest.approx(its_twin[name], rel=1e-4, abs=1e-4)
+                assert point[name] == expected, (name, point, its_twin)
+    assert any(abs(point.get("kl", point.get("rewards/margins", 0.0))) > 0.1 for point in numbers(one))
 
 
 CELLS = {
@@ -200,9 +119,73 @@ def test_two_ranks_stopped_and_resumed_equal_a_straight_run(ranked, cell):
     log = straight.run.attempt(1).log_path.read_text()
     assert f"2 processes share the work by {cell.partition('-')[0]}" in log
     assert "8 per step (2 x 2 x 2 processes)" in log
-    assert [row[0] for row in numbers(straight) if row[2] is not None] == [3, 6, 9, 12, 14]
+    assert [point["step"] for point in straight.metrics() if "loss" in point] == [3, 6, 9, 12, 14]
     assert numbers(broken) == numbers(straight)
     assert weights(broken) == weights(straight)
+
+
+STAGES = {
+    "pt": {"packing": True, "cutoff_len": 32, "lora_dropout": 0.1, "max_samples": 1000},
+    "rm": {"lora_dropout": 0.1},
+    # 37 examples, so that one rank has nothing in the last batch of an epoch.
+    "dpo": {"max_samples": 42},
+    # 40 examples, so that no batch is smaller than another; of an evaluation's 5, one rank has one more.
+    "dpo-baseline": {"pref_bco_weight": 0.5, "pref_ftx": 0.1, "max_samples": 45},
+    "kto": {"max_samples": 45},
+}
+
+
+@pytest.fixture(scope="module")
+def stage_data(tmp_path_factory):
+    """What each stage learns from: texts, pairs of answers, tagged answers."""
+    folder = tmp_path_factory.mktemp("data")
+    examples = [json.loads(line) for line in demo_instructions_path().read_text().splitlines()][:46]
+    pairs, tagged = [], []
+    for number, example in enumerate(examples[:45]):
+        prompt, good, bad = example["instruction"], example["output"], examples[number + 1]["output"]
+        pairs.append({"prompt": prompt, "chosen": good, "rejected": bad})
+        tagged.append({"prompt": prompt, "completion": bad if number % 3 else good, "label": number % 3 == 0})
+    texts = [{"text": example["output"]} for example in examples]
+    files = {"pt": texts, "rm": pairs, "dpo": pairs, "kto": tagged}
+    for stage, records in files.items():
+        (folder / f"{stage}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return {stage: [str(folder / f"{stage}.jsonl")] for stage in files}
+
+
+@pytest.mark.parametrize("cell", STAGES)
+def test_two_ranks_killed_in_any_stage_and_resumed_equal_a_straight_run(
+    ranked, without_dropout, stage_data, cell
+):
+    """The checkpoint of step 5 or 10 cuts a logging window, of whose measures every rank has a part."""
+    stage = cell.partition("-")[0]
+    model = {"model_name_or_path": without_dropout} if stage in ("dpo", "kto") else {}
+    values = {"stage": stage, "dataset": stage_data[stage]} | model | STAGES[cell]
+    straight, broken = ranked(f"{cell}-straight", **values), ranked(f"{cell}-broken", **values)
+    broken.start()
+    broken.reach(6)
+    os.kill(broken.rank_pids()[1], signal.SIGKILL)
+    assert broken.wait() == 1
+    newest = broken.checkpoints()[-1]
+    assert read_manifest(newest.path).world_size == 2
+    assert broken.finish(newest.path).result == "finished"
+    assert {point["attempt"] for point in broken.metrics()} == {1, 2}
+
+    assert straight.finish().result == "finished"
+    assert numbers(broken) == numbers(straight)
+    assert weights(broken) == weights(straight)
+    assert ("value_head.safetensors" in weights(straight)) is (stage == "rm")
+    if cell == "dpo":
+        alone = straight.copy("dpo-alone")
+        assert alone.finish(alone.output_dir / "checkpoint-5", ranks=1).result == "finished"
+        # Two ranks count the last batch of an epoch, which one of them has not, as read by both.
+        assert_same_training(alone, straight, counts=("step", "tokens"))
+    if cell in ("dpo-baseline", "kto"):
+        # What is measured over a batch (the baseline, drift), two ranks measure over the batches of both.
+        twice = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 4, "run": {"processes": 1}}
+        alone = ranked(f"{cell}-alone", **values | twice)
+        assert alone.finish(ranks=1).result == "finished"
+        assert_same_training(straight, alone)
+        assert_same_measures(straight, alone)
 
 
 def assert_writes_its_result_again(run):
@@ -262,6 +245,8 @@ def test_the_rank_that_failed_first_is_named(ranked):
     )
     attempt = run.start()
     run.reach(2)
+    # Progress is written a few times a second, later than the metrics.
+    run.wait_for(lambda: attempt.read_progress().step >= 2, "progress of step 2")
     pids = run.rank_pids()
     os.kill(pids[0], signal.SIGKILL)
     outcome = run.ended(attempt)

@@ -1,0 +1,91 @@
+"""Runs of several ranks in tests: one process imports everything, and forks the ranks of every attempt."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fttui_engine
+from conftest import PATIENCE_SECONDS, Worker
+from fttui_engine.runs.attempt import Launch, Request
+
+
+class Server:
+    """A process that has imported everything and forks the ranks of each attempt."""
+
+    def __init__(self):
+        program = Path(__file__).with_name("rank_server.py")
+        environment = os.environ | {"PYTHONPATH": str(Path(fttui_engine.__file__).parents[1])}
+        self._process = subprocess.Popen(
+            [sys.executable, str(program)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, **request):
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(PATIENCE_SECONDS)
+        self._process.stdout.close()
+
+
+class RankedRun(Worker):
+    """A run whose attempts have any number of ranks."""
+
+    server: Server
+
+    def start(self, resume_from=None, ranks=2):
+        attempt = self.run.attempt(self.run.latest_attempt_number() + 1)
+        attempt.create(Request("newest" if resume_from else "scratch"))
+        step = int(resume_from.name.rpartition("-")[2]) if resume_from else None
+        folder = str(resume_from) if resume_from else None
+        attempt.write_launch(Launch(["worker"], {}, str(self.run.path), folder, step))
+        environment = {
+            "FTTUI_HOME": str(self._home),
+            "FTTUI_RUN": self.run.id,
+            "FTTUI_RUN_DIR": str(self.run.path),
+            "FTTUI_ATTEMPT": str(attempt.number),
+        }
+        self.pid = self.server.ask(environment=environment, ranks=ranks)["pid"]
+        return attempt
+
+    def wait(self):
+        code = self.server.ask(wait=self.pid)["code"]
+        self.pid = None
+        return code
+
+    def wait_for(self, condition, what):
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            assert self.run.attempts()[-1].read_outcome() is None, f"the run ended before {what}"
+            assert time.monotonic() < end, f"waited in vain for {what}"
+            time.sleep(0.005)
+
+    def rank_pids(self):
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def finish(self, resume_from=None, ranks=2):
+        return self.ended(self.start(resume_from, ranks))
+
+    def copy(self, name):
+        """Return a run with this one's checkpoints and metrics, to go on in another way."""
+        values = {key: value for key, value in self.values.items() if key != "output_dir"}
+        other = RankedRun(self.run.path.with_name(name), self._home, values)
+        shutil.copytree(self.output_dir, other.output_dir)
+        shutil.copyfile(self.run.metrics_path, other.run.metrics_path)
+        return other
+
+    def close(self):
+        if getattr(self, "pid", None):
+            os.kill(self.pid, signal.SIGTERM)
+            self.wait()
