@@ -129,6 +129,7 @@ STAGES = {
     "rm": {"lora_dropout": 0.1},
     # 37 examples, so that one rank has nothing in the last batch of an epoch.
     "dpo": {"max_samples": 42},
+    "dpo-orpo": {"pref_loss": "orpo", "max_samples": 42, "learning_rate": 1e-3},
     # 40 examples, so that no batch is smaller than another; of an evaluation's 5, one rank has one more.
     "dpo-baseline": {"pref_bco_weight": 0.5, "pref_ftx": 0.1, "max_samples": 45},
     "kto": {"max_samples": 45},
@@ -174,8 +175,8 @@ def test_two_ranks_killed_in_any_stage_and_resumed_equal_a_straight_run(
     assert numbers(broken) == numbers(straight)
     assert weights(broken) == weights(straight)
     assert ("value_head.safetensors" in weights(straight)) is (stage == "rm")
-    if cell == "dpo":
-        alone = straight.copy("dpo-alone")
+    if cell in ("dpo", "dpo-orpo"):
+        alone = straight.copy(f"{cell}-alone")
         assert alone.finish(alone.output_dir / "checkpoint-5", ranks=1).result == "finished"
         # Two ranks count the last batch of an epoch, which one of them has not, as read by both.
         assert_same_training(alone, straight, counts=("step", "tokens"))

@@ -23,8 +23,11 @@ class AnswerLogps(NamedTuple):
 
     @property
     def mean(self) -> torch.Tensor:
-        """The mean per token; 0 for an example without any, such as a filler."""
-        return self.total / self.length.clamp(min=1)
+        """The mean per token; -1 for an example without any, such as a filler.
+
+        Not 0: the odds of orpo would be infinite there, and all gradients not a number.
+        """
+        return torch.where(self.length > 0, self.total / self.length.clamp(min=1), -1.0)
 
 
 def answer_logps(logits: torch.Tensor, labels: torch.Tensor, *, ld_alpha: float | None = None) -> AnswerLogps:
@@ -65,8 +68,12 @@ def pair_losses(
     chosen: torch.Tensor,
     rejected: torch.Tensor,
     reference: tuple[torch.Tensor, torch.Tensor] | None,
+    real: torch.Tensor | None = None,
 ) -> PairLosses:
-    """Return the loss of stage dpo and the rewards, which are implied by how far the model left its reference."""
+    """Return the loss of stage dpo and the rewards, which are implied by how far the model left its reference.
+
+    Pairs that are not ``real`` change nothing for the others.
+    """
     beta = config.pref_beta
     if reference is None:
         losses = (
@@ -84,7 +91,7 @@ def pair_losses(
         case "ipo":
             losses = (logits - 1 / (2 * beta)) ** 2
         case _:
-            losses = _kto_pair(chosen - reference_chosen, rejected - reference_rejected, beta)
+            losses = _kto_pair(chosen - reference_chosen, rejected - reference_rejected, beta, real)
     return PairLosses(
         losses,
         beta * (chosen - reference_chosen).detach(),
@@ -102,10 +109,14 @@ def _simpo(chosen: torch.Tensor, rejected: torch.Tensor, config: TrainingConfig)
     return -logsigmoid(config.pref_beta * (chosen - rejected) - config.simpo_gamma)
 
 
-def _kto_pair(chosen_ratios: torch.Tensor, rejected_ratios: torch.Tensor, beta: float) -> torch.Tensor:
+def _kto_pair(
+    chosen_ratios: torch.Tensor, rejected_ratios: torch.Tensor, beta: float, real: torch.Tensor | None
+) -> torch.Tensor:
     """Push each answer away from the mean drift of the other kind in this batch, which itself is not learned from."""
-    chosen_drift = chosen_ratios.detach().mean().clamp(min=0)
-    rejected_drift = rejected_ratios.detach().mean().clamp(min=0)
+    count = len(chosen_ratios) if real is None else real.sum().clamp(min=1)
+    # The ratio of a filler is 0.
+    chosen_drift = (chosen_ratios.detach().sum() / count).clamp(min=0)
+    rejected_drift = (rejected_ratios.detach().sum() / count).clamp(min=0)
     chosen_losses = 1 - torch.sigmoid(beta * (chosen_ratios - rejected_drift))
     rejected_losses = 1 - torch.sigmoid(beta * (chosen_drift - rejected_ratios))
     return (chosen_losses + rejected_losses) / 2

@@ -88,17 +88,18 @@ class PairTrainer(ReferenceTrainer):
         reference = None
         if self.needs_reference:
             reference = _halves(self.reference_logps(model, rows), config)
-        losses, chosen_rewards, rejected_rewards = pair_losses(config, chosen, rejected, reference)
+        real = is_real(inputs)
+        losses, chosen_rewards, rejected_rewards = pair_losses(config, chosen, rejected, reference, real)
         if reference and config.pref_bco_weight > 0:
             rewards = (
                 config.pref_beta * (chosen - reference[0]),
                 config.pref_beta * (rejected - reference[1]),
             )
-            losses = losses + config.pref_bco_weight * bco_losses(rewards, self._mean_reward(model, rewards))
+            baseline = self._mean_reward(model, rewards, real)
+            losses = losses + config.pref_bco_weight * bco_losses(rewards, baseline)
             losses = losses / (1 + config.pref_bco_weight)
         sft_losses = -logps.mean.chunk(2)[0]
         losses = losses + config.pref_ftx * sft_losses
-        real = is_real(inputs)
         measures = {
             "rewards/chosen": chosen_rewards,
             "rewards/rejected": rejected_rewards,
@@ -111,13 +112,16 @@ class PairTrainer(ReferenceTrainer):
             measures |= {"sft_loss": sft_losses, "odds_ratio_loss": (losses - sft_losses) / config.pref_beta}
         return BatchLoss(losses, {name: mean_of(values, real) for name, values in measures.items()})
 
-    def _mean_reward(self, model: Any, rewards: tuple[torch.Tensor, torch.Tensor]) -> float:
+    def _mean_reward(
+        self, model: Any, rewards: tuple[torch.Tensor, torch.Tensor], real: torch.Tensor
+    ) -> float:
         """Return the mean reward of all batches that were trained on; evaluations leave it as it is."""
         if model.training:
-            mean = torch.cat(rewards).detach().mean().item()
-            mean = sum(mean for (mean,) in self.ranks.gather([mean])) / self.ranks.count
+            # Over all ranks, because they train on one batch together.
+            ours = torch.stack(((rewards[0] + rewards[1]).detach().where(real, 0.0).sum(), 2 * real.sum()))
+            total, count = map(sum, zip(*self.ranks.gather(ours.tolist()), strict=True))
             self._baseline_batches += 1
-            self._baseline += (mean - self._baseline) / self._baseline_batches
+            self._baseline += (total / count - self._baseline) / self._baseline_batches
         return self._baseline
 
     def _stage_state(self) -> dict[str, Any]:
@@ -147,9 +151,9 @@ class JudgedTrainer(ReferenceTrainer):
         kl = (drift_sum / count).clamp(min=0)
         ratios = logps.total - reference
         losses = judged_losses(config, ratios, is_good, kl)
-        if config.pref_ftx > 0:
-            losses = losses + config.pref_ftx * _mean_of_good(logps.mean, is_good)
         good, bad = real & is_good, real & ~is_good
+        if config.pref_ftx > 0:
+            losses = losses + config.pref_ftx * _mean_of_good(logps.mean, good, real)
         rewards = config.pref_beta * ratios
         return BatchLoss(
             losses,
@@ -187,8 +191,8 @@ def _halves(logps: AnswerLogps, config: TrainingConfig) -> tuple[torch.Tensor, t
     return chosen, rejected
 
 
-def _mean_of_good(logps: torch.Tensor, is_good: torch.Tensor) -> torch.Tensor:
-    """Return the loss of learning the good answers as in sft, as a share of each example of the batch."""
-    count = is_good.sum().clamp(min=1)
+def _mean_of_good(logps: torch.Tensor, good: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Return the loss of learning the good answers as in sft, as a share of each real example of the batch."""
+    count = good.sum().clamp(min=1)
     # LLaMA-Factory divides by the number of good answers twice.
-    return -(logps.where(is_good, 0.0).sum() / count) * len(logps) / count
+    return -(logps.where(good, 0.0).sum() / count) * real.sum() / count
