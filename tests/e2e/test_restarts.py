@@ -92,11 +92,22 @@ def test_a_supervisor_killed_while_waiting_is_followed_by_one_that_waits_on(driv
     assert started.time - planned.time > 1.5
 
 
+def test_a_program_that_met_a_full_disk_starts_again_when_there_is_room(driver: Driver) -> None:
+    script = '[ "$FTTUI_ATTEMPT" = 2 ] || { echo "No space left on device"; exit 1; }'
+    state = driver.end(driver.start(script, restart_max=1))
+    assert (state.state, state.attempt) == (State.FINISHED, 2)
+
+
 def test_a_full_disk_is_waited_for(driver: Driver, tmp_path) -> None:
     room = Request(NEWEST, free_bytes=1)
-    assert wait_reason(room, str(tmp_path)) == ""
-    assert "waits for room on the disk" in wait_reason(room._replace(free_bytes=2**60), str(tmp_path))
-    assert "restarts in 60 s" in wait_reason(Request(NEWEST, not_before=time.time() + 60.4), str(tmp_path))
+    assert wait_reason(room, tmp_path, tmp_path) == ""
+    assert f"room on the disk of {tmp_path}" in wait_reason(
+        room._replace(free_bytes=2**60), tmp_path, tmp_path
+    )
+    assert wait_reason(room, tmp_path / "not" / "made", tmp_path) == ""
+    assert "restarts in 60 s" in wait_reason(
+        Request(NEWEST, not_before=time.time() + 60.4), tmp_path, tmp_path
+    )
 
 
 def test_training_that_is_killed_goes_on_from_its_checkpoint_until_it_has_finished(driver: Driver) -> None:

@@ -97,14 +97,19 @@ def _shrunk(attempt: Attempt, lighter: Json) -> Restart:
     )
 
 
-def wait_reason(request: Request, output_dir: str) -> str:
+def wait_reason(request: Request, output_dir: Path, run_dir: Path) -> str:
     """Return what an attempt that was planned still waits for, for people; ``""`` when it may begin."""
     if request.not_before is not None and (left_seconds := request.not_before - time.time()) > 0:
         return f"restarts in {left_seconds:.0f} s"
     if request.free_bytes is not None:
-        free_bytes = shutil.disk_usage(output_dir).free if Path(output_dir).is_dir() else 0
-        if free_bytes < request.free_bytes:
-            return f"waits for room on the disk: {free_bytes / 1e9:.1f} of {request.free_bytes / 1e9:.1f} GB are free"
+        # Which of the two disks was full is not always said; logs and metrics need little.
+        for folder, needed_bytes in ((output_dir, request.free_bytes), (run_dir, SPARE_BYTES)):
+            # A program without checkpoints has no folder for them; it would be made on its parent's disk.
+            there = next(each for each in (folder, *folder.parents) if each.is_dir())
+            free_bytes = shutil.disk_usage(there).free
+            if free_bytes < needed_bytes:
+                sizes = f"{free_bytes / 1e9:.1f} of {needed_bytes / 1e9:.1f} GB are free"
+                return f"waits for room on the disk of {folder}: {sizes}"
     return ""
 
 

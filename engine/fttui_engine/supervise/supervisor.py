@@ -117,7 +117,7 @@ class Supervisor:
             state, kind = (State.INTERRUPTED, "shutdown") if by_host else (State.STOPPED, "stopped")
             self._close(state, kind, "Ended before it had started.")
             return
-        if waits := wait_reason(self._attempt.read_request(), self._plan.output_dir):
+        if waits := self._waits_for():
             self._journal.describe(waits)
             return
         if self._attempt.read_launch() is None:
@@ -131,6 +131,10 @@ class Supervisor:
         if not self._asked_to_start:
             self._asked_to_start = True
             self._send(f"start {self._attempt.number}".encode())
+
+    def _waits_for(self) -> str:
+        """Return what an attempt that follows a failed one still waits for, ``""`` when it may begin."""
+        return wait_reason(self._attempt.read_request(), Path(self._plan.output_dir), self._run.path)
 
     def _decide_launch(self) -> None:
         """Write ``launch.json``, with a checkpoint that was verified in full where there is one to go on from."""
