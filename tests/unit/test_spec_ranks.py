@@ -37,6 +37,8 @@ def resolved(*overrides: str) -> Resolved:
         ([*FSDP, "optim=adafactor"], "optim", "adamw_torch can be divided"),
         ([*FSDP, "do_predict=true", "val_size=0.1"], "do_predict", "fttui predict"),
         ([*FSDP, "load_best_model_at_end=true"], "load_best_model_at_end", "checkpoint"),
+        *(([*FSDP, f"stage={stage}"], "run.strategy", "ddp works") for stage in ("rm", "dpo", "kto", "ppo")),
+        ([*FSDP[:2], "stage=ppo"], "run.processes", "one process"),
         (["use_cpu=true", "run.processes=2", "run.strategy=ddp", "fsdp=true"], "fsdp", "exclude"),
         (["use_cpu=true", "run.processes=2", "fsdp=full_shard offload"], "fsdp", "full_shard"),
     ],
