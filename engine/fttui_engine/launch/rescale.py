@@ -10,6 +10,12 @@ from fttui_engine.runs.run import Plan, Run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# What a stage takes from one batch of all processes, whose size changes with their number.
+_MEASURED_PER_BATCH = {
+    "kto": "; the drift that kto takes off is measured over batches of another size",
+    "dpo": "; the baseline of pref_bco_weight, where it is on, moves once per batch of another size",
+}
+
 
 def rescale(
     run: Run, *, gpus: "int | Sequence[int] | None" = None, processes: int | None = None
@@ -47,14 +53,14 @@ def rescale(
     changed = plan._replace(
         argv=worker_argv(plan.argv[0], count), gpus=chosen, environment={**plan.environment, **visible}
     )
-    return changed, _what_changes(plan, count, batches // count)
+    return changed, _what_changes(plan, count, batches // count, str(spec.values.get("stage")))
 
 
-def _what_changes(before: Plan, count: int, accumulation: int) -> str:
+def _what_changes(before: Plan, count: int, accumulation: int, stage: str) -> str:
     former = int(before.argv[-1]) if before.argv[-1].isdigit() else 1
     if former == count:
         return f"{count} processes, as before"
     return (
         f"{count} instead of {former} processes; the batch stays the same (gradient_accumulation_steps: {accumulation}), "
         "and dropout draws other numbers than it would have"
-    )
+    ) + _MEASURED_PER_BATCH.get(stage, "")
