@@ -72,9 +72,15 @@ class EvaluatingTrainer(RankTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Return the mean loss per learned token; the stock loop averages batches, however short the last one is."""
+        """Return what an evaluation measures; the stock loop averages batches, however short the last one is."""
         model = self._wrap_model(self.model, training=False)
         model.eval()
+        metrics = self.evaluation_means(model, dataloader, metric_key_prefix)
+        no_predictions: Any = None
+        return EvalLoopOutput(no_predictions, None, metrics, len(dataloader.dataset))
+
+    def evaluation_means(self, model: Any, dataloader: Any, prefix: str) -> dict[str, float]:
+        """Return the mean loss per learned token and what is measured beside it; all ranks have to ask."""
         loss_sum, tokens = 0.0, 0.0
         token_metrics = self._evaluation.metrics
         token_metrics.start()
@@ -82,9 +88,7 @@ class EvaluatingTrainer(RankTrainer):
             self.stop.check()
             self.silence_filler(inputs)
             count = int(inputs["labels"][:, 1:].ne(-100).sum())
-            loss, logits, _ = self.prediction_step(
-                model, inputs, not token_metrics.wanted, ignore_keys=ignore_keys
-            )
+            loss, logits, _ = self.prediction_step(model, inputs, not token_metrics.wanted)
             if token_metrics.wanted:
                 token_metrics.add(logits, inputs["labels"].to(logits.device))
             if count:
@@ -95,13 +99,11 @@ class EvaluatingTrainer(RankTrainer):
         mean_loss = loss_sum / tokens
         # exp overflows a float at 709; a loss like that is broken anyway.
         perplexity = math.exp(mean_loss) if mean_loss < 700 else math.inf
-        metrics = {
-            f"{metric_key_prefix}_loss": mean_loss,
-            f"{metric_key_prefix}_perplexity": perplexity,
-            **token_metrics.result(metric_key_prefix),
+        return {
+            f"{prefix}_loss": mean_loss,
+            f"{prefix}_perplexity": perplexity,
+            **token_metrics.result(prefix),
         }
-        no_predictions: Any = None
-        return EvalLoopOutput(no_predictions, None, metrics, len(dataloader.dataset))
 
     def _evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         """Evaluate, unless a stop comes first; then the checkpoint notes that this evaluation is still due."""

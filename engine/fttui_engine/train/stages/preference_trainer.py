@@ -8,7 +8,7 @@ import torch
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.loop.measures import Measure, Measures, mean_of
 from fttui_engine.train.models.frozen import reference_for, require_vocabulary
-from fttui_engine.train.stages.measuring_trainer import BatchLoss, MeasuringTrainer, is_real, stacked
+from fttui_engine.train.stages.example_mean_trainer import BatchLoss, ExampleMeanTrainer, is_real, stacked
 from fttui_engine.train.stages.preference_losses import (
     MEAN_PER_TOKEN,
     WITHOUT_REFERENCE,
@@ -22,7 +22,7 @@ from fttui_engine.train.stages.preference_losses import (
 _ROWS = ("input_ids", "attention_mask", "labels")
 
 
-class ReferenceTrainer(MeasuringTrainer):
+class ReferenceTrainer(ExampleMeanTrainer):
     """A Trainer with a reference: a model of its own, or the trained one with its adapter switched off."""
 
     def __init__(self, *, config: TrainingConfig, **arguments: Any) -> None:

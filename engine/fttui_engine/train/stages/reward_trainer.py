@@ -6,11 +6,11 @@ from torch.nn.functional import logsigmoid
 
 from fttui_engine.train.loop.measures import mean_of
 from fttui_engine.train.models.value_head import last_positions
-from fttui_engine.train.stages.measuring_trainer import BatchLoss, is_real, stacked
+from fttui_engine.train.stages.example_mean_trainer import BatchLoss, ExampleMeanTrainer, is_real, stacked
 from fttui_engine.train.stages.value_head_trainer import ValueHeadTrainer
 
 
-class RewardTrainer(ValueHeadTrainer):
+class RewardTrainer(ValueHeadTrainer, ExampleMeanTrainer):
     """Learns to score the better of two answers higher, by the value of its last token."""
 
     def batch_loss(self, model: Any, inputs: dict[str, Any]) -> BatchLoss:
