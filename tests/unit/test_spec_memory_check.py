@@ -118,13 +118,9 @@ def test_a_gpu_without_an_answer_is_null_and_a_reason(driver: Path, model: Path)
     assert memory["prediction"]["predicted_bytes"] > 5 * GIB
 
 
-def test_without_a_gpu_the_number_is_there_and_the_verdict_is_not(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if Path("/dev/nvidiactl").exists():
-        pytest.skip("this machine has a GPU")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    memory = check(resolve(None, overrides=of_seven_billion(model))).to_json()["memory"]
+@needs_compiler
+def test_without_a_gpu_the_number_is_there_and_the_verdict_is_not(driver: Path, model: Path) -> None:
+    memory = memory_json(driver, "none", *of_seven_billion(model))
     assert (memory["per_gpu"], memory["fits"], memory["advice"]) == ([], None, [])
     assert memory["prediction"]["predicted_bytes"] == sum(memory["prediction"]["terms"].values())
     assert memory["host_bytes"] > 0
