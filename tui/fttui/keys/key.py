@@ -1,0 +1,58 @@
+"""What a key is, on which screens it works, and how people write it."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Scope = Literal["dashboard", "run", "chart", "checkpoints", "events", "config", "files", "gpus", "log"]
+
+DASHBOARD: Final = frozenset[Scope]({"dashboard"})
+RUN: Final = frozenset[Scope]({"run"})
+CHART: Final = frozenset[Scope]({"chart"})
+CHECKPOINTS: Final = frozenset[Scope]({"checkpoints"})
+CONFIG: Final = frozenset[Scope]({"config"})
+FILES: Final = frozenset[Scope]({"files"})
+LOG: Final = frozenset[Scope]({"log"})
+WITH_A_RUN: Final = DASHBOARD | RUN
+GPUS: Final = frozenset[Scope]({"gpus"})
+RUN_LISTS: Final = frozenset[Scope]({"checkpoints", "events", "config", "files"})
+LISTS: Final = RUN_LISTS | GPUS
+PAGES: Final = RUN | CHART | RUN_LISTS
+EVERYWHERE: Final = DASHBOARD | PAGES | GPUS | LOG
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: ``id`` names it for good, ``label`` stands in the footer, ``help`` on the help screen."""
+
+    id: str
+    keys: str
+    shown: str
+    action: str
+    label: str
+    help: str
+    scopes: frozenset[Scope]
+    in_footer: bool = True
+    changes: bool = False
+    """Whether it changes anything but the screen; read-only mode then refuses it."""
+
+
+SIGNS: Final = {
+    "question_mark": "?",
+    "slash": "/",
+    "ampersand": "&",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "left_curly_bracket": "{",
+    "right_curly_bracket": "}",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+}
+"""What stands on the keys that Textual has names for."""
+
+
+def names_of(key: Key) -> list[str]:
+    """Return what to press, as people write it."""
+    return [SIGNS.get(name, name) for name in key.keys.split(",")]
