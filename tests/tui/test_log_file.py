@@ -14,6 +14,7 @@ from fttui.log.line_text import plain, shown
 from fttui.log.log_file import BLOCK_BYTES, LogFile
 from fttui.log.options import Options
 from fttui.log.pager import Pager
+from fttui_engine.runs.log_cut import cut_middle
 
 ALPHABET = (b"a", b"bb", b"\n", b"\n", b"\r", b"\xff", "\u00e9".encode(), b"x" * 5, b"y" * 40, b"\0")
 
@@ -85,6 +86,36 @@ def test_a_line_without_end_is_shown_in_parts(tmp_path):
     assert pieces[-1][2] == b"last"
     assert all(len(raw) <= 2 * BLOCK_BYTES for _, _, raw in pieces)
     assert b"".join(raw for _, _, raw in pieces[1:-1]) == b"x" * 1_000_000
+
+
+def test_what_was_cut_out_of_the_middle_is_one_line_that_says_so(tmp_path):
+    path = tmp_path / "log"
+    lines = [b"line %d of many" % number for number in range(100_000)]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    pager = Pager(path, Options(100, 20))
+    pager.to_start()
+    pager.move(5)
+    before = pager.page().rows
+    cut_middle(path, 2**20)
+    while pager.look():
+        pass
+    page = pager.page()
+    assert page.rows == before, "who reads stays where he is"
+    assert "run.log_max_bytes" in page.notice
+    file = opened(path)
+    pieces = forwards(file)
+    assert backwards(file) == pieces
+    notes = [raw for _, _, raw in pieces if b"bytes are missing here" in raw]
+    assert len(notes) == 1
+    kept = [raw for _, _, raw in pieces if raw in lines[:10] + lines[-10:]]
+    assert kept == lines[:10] + lines[-10:]
+    hole = next(piece for piece in pieces if piece[2] == notes[0])
+    for offset in (hole[0], (hole[0] + hole[1]) // 2, hole[1] - 1):
+        assert file.start_of(offset) == hole[0]
+    assert file.start_of(hole[1]) == hole[1]
+    pager.follow()
+    assert text_of(pager.page().rows[-1].line) == lines[-1].decode()
+    pager.close()
 
 
 def test_cutting_replacing_and_deleting_a_file_are_noticed(tmp_path):

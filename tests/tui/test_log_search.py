@@ -47,6 +47,22 @@ def expected(file, patterns):
     return found
 
 
+def test_what_was_cut_out_is_not_searched_and_all_else_is(tmp_path):
+    path = tmp_path / "log"
+    with path.open("wb") as log:
+        log.write(b"a needle in front\n" + b"some hay\n" * 10_000)
+        log.truncate(2**40)
+        log.seek(2**40)
+        log.write(b"hay\n" * 10_000 + b"a needle behind\n")
+    file = opened(path)
+    for pattern in ("needle", "missing here", "^some"):
+        scanner = Scanner(file, [pattern])
+        backwards = [offset for *_, found in scanner.backwards(file.size) for offset in found]
+        forwards = [offset for *_, found in scanner.forwards(0, file.size) for offset in found]
+        assert sorted(backwards) == forwards == expected(file, [pattern]), pattern
+        assert forwards
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_all_matching_lines_are_found_and_no_others(seed, tmp_path, monkeypatch):
     for module in (log_file, scan):

@@ -91,6 +91,7 @@ def _plan(name: str, kind: str, argv: list[str], environment: dict[str, str], re
         GRACE_SECONDS,
         restart.get("max", 0),
         restart.get("backoff_seconds"),
+        resolved.run.log_max_bytes,
     )
 
 

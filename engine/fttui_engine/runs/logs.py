@@ -2,8 +2,12 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from fttui_engine.runs.log_cut import holes_of
 
 BLOCK_BYTES = 64 * 1024
 LONGEST_LINE_CHARACTERS = 4_000
@@ -46,13 +50,16 @@ def log_lines(content: bytes) -> list[str]:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """Return the last ``lines`` lines of a log, reading no more of the file than needed (at most 64 MiB)."""
+    """Return the last ``lines`` lines of a log, reading no more of the file than needed: at most 64 MiB, and no further
+    back than to where something was cut out, which is then the first line.
+    """
     if lines <= 0:
         return []
     try:
         with path.open("rb") as file:
             position = file.seek(0, os.SEEK_END)
-            stop = max(0, position - 1024 * BLOCK_BYTES)
+            hole = next(reversed(holes_of(file.fileno())), None)
+            stop = max(0, position - 1024 * BLOCK_BYTES, hole.end if hole else 0)
             blocks: list[bytes] = []
             newlines = 0
             while position > stop and newlines <= lines:
@@ -66,21 +73,34 @@ def tail(path: Path, lines: int) -> list[str]:
     found = log_lines(b"".join(reversed(blocks)))
     if found and not found[-1]:
         found.pop()
+    if hole and position == hole.end:
+        found.insert(0, hole.note)
     return found[-lines:]
 
 
 def read_log(path: Path) -> Iterator[str]:
-    """Yield all lines of a log, holding no more than two blocks of it however long a line is."""
+    """Yield all lines of a log, holding no more than two blocks of it however long a line is; holes are named."""
     try:
         file = path.open("rb")
     except OSError:
         return
     with file:
-        while line := file.readline(BLOCK_BYTES):
-            while not line.endswith(b"\n") and (more := file.readline(BLOCK_BYTES)):
-                latest = line[line.rstrip(b"\r").rfind(b"\r") + 1 :]
-                line = latest[: 4 * LONGEST_LINE_CHARACTERS] + more  # no character has more than four bytes
-            yield from log_lines(line.rstrip(b"\n"))
+        for hole in holes_of(file.fileno()):
+            yield from _lines_until(file, hole.start)
+            yield hole.note
+            file.seek(hole.end)
+        yield from _lines_until(file, sys.maxsize)
+
+
+def _lines_until(file: BinaryIO, end: int) -> Iterator[str]:
+    left = end - file.tell()
+    while left > 0 and (line := file.readline(min(BLOCK_BYTES, left))):
+        left -= len(line)
+        while not line.endswith(b"\n") and (more := file.readline(min(BLOCK_BYTES, left))):
+            left -= len(more)
+            latest = line[line.rstrip(b"\r").rfind(b"\r") + 1 :]
+            line = latest[: 4 * LONGEST_LINE_CHARACTERS] + more  # no character has more than four bytes
+        yield from log_lines(line.rstrip(b"\n"))
 
 
 class LogFollower:
@@ -102,6 +122,7 @@ class LogFollower:
             with self._path.open("rb") as file:
                 if file.seek(0, os.SEEK_END) < self._offset:
                     self._offset, self._rest = 0, b""
+                noted = self._skip_hole(file)
                 file.seek(self._offset)
                 added = file.read(1024 * BLOCK_BYTES)
         except OSError:
@@ -109,7 +130,15 @@ class LogFollower:
         self._offset += len(added)
         complete, newline, rest = (self._rest + added).rpartition(b"\n")
         self._rest = rest[-LONGEST_LINE_CHARACTERS * 4 :]
-        return log_lines(complete) if newline else []
+        return noted + (log_lines(complete) if newline else [])
+
+    def _skip_hole(self, file: BinaryIO) -> list[str]:
+        """Go on behind a hole that it stands in, and name it."""
+        for hole in holes_of(file.fileno()):
+            if hole.start <= self._offset < hole.end:
+                self._offset, self._rest = hole.end, b""
+                return [hole.note]
+        return []
 
     def rest(self) -> list[str]:
         """Return what stands after the last newline, when nothing more will come."""

@@ -21,6 +21,7 @@ from fttui_engine.runs.files import (
 from fttui_engine.runs.home import PRIVATE_FOLDER, runs_folder
 
 MOST_OF_ONE_NAME = 100_000
+LOG_MAX_BYTES = 2 * 2**30
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ID = re.compile(_NAME.pattern + r"(?:\.[0-9]{1,6})?")
@@ -48,6 +49,11 @@ class Plan(NamedTuple):
     restart_max: int = 0
     """Restarts in a row after failures, without a newer checkpoint in between."""
     restart_backoff_seconds: float | None = None
+    log_max_bytes: int = LOG_MAX_BYTES
+    """What the log of an attempt may take; beyond that its middle is cut out."""
+    leases: tuple[str, ...] = ()
+    """What of this host the run has to itself while it lives, by the names of the locks."""
+    resume_after_reboot: bool = False
 
 
 class Run:
@@ -64,6 +70,7 @@ class Run:
         self.keeper_path = path / "keeper.json"
         self.keeper_lock_path = path / "keeper.lock"
         self.lease_path = path / "lease.json"
+        self.queue_path = path / "queue.json"
         self.lock_path = path / "lock"
         self.supervisor_log_path = path / "supervisor.log"
         self.new_commands_dir = path / "commands" / "new"
@@ -111,6 +118,9 @@ class Run:
                 grace_seconds=float(value["grace_seconds"]),
                 restart_max=int(value.get("restart_max") or 0),
                 restart_backoff_seconds=finite_number(value.get("restart_backoff_seconds")),
+                log_max_bytes=int(value.get("log_max_bytes") or LOG_MAX_BYTES),
+                leases=tuple(str(lease) for lease in value.get("leases") or ()),
+                resume_after_reboot=value.get("resume_after_reboot") is True,
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DamagedFileError(f"{self.plan_path} is damaged or missing: {error}") from error

@@ -28,6 +28,7 @@ class RunOptions(NamedTuple):
     min_nodes: int | None = None
     launcher: str = "local"
     restart: dict[str, Any] | None = None
+    log_max_bytes: int = 2**31
     resume_after_reboot: bool = False
     environment: dict[str, str] | None = None
     python: str | None = None

@@ -36,6 +36,7 @@ from fttui_engine.supervise.evidence import (
     what_restarted,
     witnessed_exit,
 )
+from fttui_engine.supervise.log_cap import LogCap
 from fttui_engine.supervise.pidfd import ProcessWatch
 from fttui_engine.supervise.restarts import EVENT as RESTART_PLANNED
 from fttui_engine.supervise.restarts import Parked, Restart, wait_reason, what_follows
@@ -71,6 +72,7 @@ class Supervisor:
     def _take_up(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._stop = Stop(self._run, self._plan, attempt, self._journal)
+        self._log_cap = LogCap(attempt.log_path, self._plan.log_max_bytes, self._journal)
         self._asked_to_start = False
         self._watch: ProcessWatch | None = None
 
@@ -165,6 +167,7 @@ class Supervisor:
 
     def _follow(self) -> None:
         self._oom.sample()
+        self._log_cap.look()
         if self._journal.state.state is State.STARTING:
             self._greet()
         self._stop.press()
@@ -197,6 +200,7 @@ class Supervisor:
         started_at = self._journal.state.attempt_started_at or 0.0
         ended = await_exit(self._run, self._attempt, self._watch, started_at)
         self._stop.sweep(self._obey)
+        self._log_cap.apply()
         if not wished and self.shutdown and ended and ended.signal == signal.SIGTERM:
             wished = "shutdown"  # a host that goes down sends SIGTERM to all, and to the attempt first
         verdict = judge(self._evidence(wished, ended), self._run.id)

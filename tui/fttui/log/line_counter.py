@@ -26,7 +26,9 @@ class LineCounter:
         deadline = time.monotonic() + seconds
         while self.is_behind:
             start = (len(self._newlines_before) - 1) * SLICE_BYTES
-            newlines = self._file.read(start, start + SLICE_BYTES).count(b"\n")
+            hole = self._file.hole_at(start)
+            is_missing = hole is not None and hole.end >= start + SLICE_BYTES
+            newlines = 0 if is_missing else self._file.read(start, start + SLICE_BYTES).count(b"\n")
             self._newlines_before.append(self._newlines_before[-1] + newlines)
             if time.monotonic() >= deadline:
                 return

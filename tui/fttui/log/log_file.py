@@ -6,22 +6,25 @@ progress bar of 500 MB in one line costs no more than any other, and what was fo
 """
 
 import os
+from bisect import bisect_right
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from fttui_engine.runs.log_cut import Hole, holes_of
 
 BLOCK_BYTES = 64 * 1024
 KEPT_BLOCKS = 64
 
-Change = Literal["", "truncated", "replaced", "gone"]
+Change = Literal["", "cut", "truncated", "replaced", "gone"]
 
 
 class Piece(NamedTuple):
-    """A line, or a part of one that is too long; ``end`` is where the next one starts."""
+    """A line, a part of one that is too long, or a hole of the file; ``end`` is where the next one starts."""
 
     start: int
     end: int
     raw: bytes
-    """Its bytes without the newline."""
+    """Its bytes without the newline; of a hole, words that say so."""
 
     @property
     def has_newline(self) -> bool:
@@ -38,6 +41,7 @@ class LogFile:
         self._descriptor = -1
         self._identity = (0, 0)
         self._blocks: dict[int, bytes] = {}
+        self._holes: list[Hole] = []
 
     def close(self) -> None:
         """Close the file."""
@@ -45,6 +49,7 @@ class LogFile:
             os.close(self._descriptor)
         self._descriptor, self._identity, self.size = -1, (0, 0), 0
         self._blocks.clear()
+        self._holes = []
 
     def refresh(self) -> Change:
         """Take note of how long the file is now, and say whether what stood in it is no longer there."""
@@ -65,9 +70,22 @@ class LogFile:
             status = os.fstat(self._descriptor)
             self._identity = (status.st_dev, status.st_ino)
         before, self.size = self.size, status.st_size
-        if self.size < before:
+        was_cut = self._look_for_holes()
+        if self.size < before or was_cut:
             self._blocks.clear()
-        return "replaced" if replaced else "truncated" if self.size < before else ""
+        if replaced or self.size < before:
+            return "replaced" if replaced else "truncated"
+        return "cut" if was_cut and before else ""
+
+    def _look_for_holes(self) -> bool:
+        """Take note of what was cut out of the file, and say whether there is more of it than before."""
+        holes, self._holes = self._holes, holes_of(self._descriptor)
+        return self._holes != holes
+
+    def hole_at(self, offset: int) -> Hole | None:
+        """Return the hole in which an offset lies."""
+        index = bisect_right(self._holes, offset, key=lambda hole: hole.start) - 1
+        return self._holes[index] if index >= 0 and offset < self._holes[index].end else None
 
     def read(self, start: int, end: int) -> bytes:
         """Return the bytes of a range, fewer where the file has become shorter meanwhile."""
@@ -85,6 +103,8 @@ class LogFile:
 
     def start_of(self, offset: int) -> int:
         """Return where the piece begins in which an offset lies."""
+        if hole := self.hole_at(offset):
+            return hole.start
         while offset > 0:
             if offset % BLOCK_BYTES == 0 and b"\n" not in self._block(offset // BLOCK_BYTES - 1):
                 return offset
@@ -99,6 +119,8 @@ class LogFile:
         """Return the piece that begins at an offset, ``None`` at the end of the file."""
         if not 0 <= start < self.size:
             return None
+        if hole := self.hole_at(start):
+            return Piece(start, hole.end, hole.note.encode())
         end = self._end_of(start)
         raw = self.read(start, end)
         return Piece(start, end, raw.removesuffix(b"\n")) if raw else None
@@ -108,6 +130,11 @@ class LogFile:
         return self.at(self.start_of(min(start, self.size) - 1)) if min(start, self.size) > 0 else None
 
     def _end_of(self, start: int) -> int:
+        index = bisect_right(self._holes, start, key=lambda hole: hole.start)
+        end = self._end_of_line(start)
+        return min(end, self._holes[index].start) if index < len(self._holes) else end
+
+    def _end_of_line(self, start: int) -> int:
         end = start
         for number in (start // BLOCK_BYTES, start // BLOCK_BYTES + 1):
             block = self._block(number)

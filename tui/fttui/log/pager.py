@@ -25,6 +25,7 @@ COUNTING_SECONDS = 0.01
 """So long lines are counted before keys are looked at again."""
 
 CHANGES: dict[Change, str] = {
+    "cut": "its middle was cut out at {clock}: the log grew beyond run.log_max_bytes",
     "truncated": "cut short at {clock}: what stood in it before is gone",
     "replaced": "replaced by another file at {clock}",
     "gone": "deleted at {clock}",
@@ -58,7 +59,8 @@ class Pager:
     def look(self) -> bool:
         """Take note of what happened to the file and what was found; say whether there is more to come at once."""
         if change := self._file.refresh():
-            self._begin_anew(CHANGES[change].format(clock=time.strftime("%H:%M:%S")))
+            notice = CHANGES[change].format(clock=time.strftime("%H:%M:%S"))
+            self._begin_anew(notice, stays=change == "cut")
         searches = [each for each in (self._filter.search, self._finder.search) if each is not None]
         for each in searches:
             each.poll()
@@ -67,8 +69,12 @@ class Pager:
         self._counter.count_on(COUNTING_SECONDS)
         return self._counter.is_behind or any(each.is_busy for each in searches)
 
-    def _begin_anew(self, notice: str) -> None:
-        self._notice, self._is_following, self._selected, self._top = notice, True, None, (0, 0)
+    def _begin_anew(self, notice: str, *, stays: bool) -> None:
+        self._notice, self._selected = notice, None
+        if stays:
+            self._top = (self._file.start_of(self._top[0]), 0)
+        else:
+            self._is_following, self._top = True, (0, 0)
         self._counter = LineCounter(self._file)
         self._finder.restart()
         self._restart_filter()

@@ -57,18 +57,26 @@ class Scanner:
         high = end
         while high > 0:
             low = self._file.start_of(max(0, high - CHUNK_BYTES))
+            if hole := self._file.hole_at(low):
+                low = hole.end if hole.end < high else hole.start
             yield low, high, self.matches(low, high)
             high = low
 
     def forwards(self, start: int, end: int) -> Iterator[tuple[int, int, "array[int]"]]:
         """Yield what was added to a file."""
         while start < end:
-            high = self._file.start_of(start + CHUNK_BYTES) if end - start > CHUNK_BYTES else end
+            if hole := self._file.hole_at(start):
+                high = min(hole.end, end)
+            else:
+                high = self._file.start_of(start + CHUNK_BYTES) if end - start > CHUNK_BYTES else end
             yield start, high, self.matches(start, high)
             start = high
 
     def matches(self, low: int, high: int) -> "array[int]":
         """Return where the matching pieces of a range begin; it starts and ends with whole pieces."""
+        if hole := self._file.hole_at(low):
+            # Not read: it may be larger than memory.
+            return array("q", [low] if self._fits(hole.note) else [])
         data = self._file.read(low, high)
         if b"\x1b" not in data and any(
             word not in (data.lower() if any_case else data) for word, any_case in self._words

@@ -38,6 +38,13 @@ RUN = (
         "When memory runs out: shrink goes on with smaller batches and more accumulation, then with gradient_checkpointing.",
         choices=("shrink",),
     ),
+    Key(
+        "run.log_max_bytes",
+        "whole",
+        2**31,
+        "What the log of an attempt may take on disk; beyond it the middle is cut out, beginning and end stay.",
+        at_least=2**20,
+    ),
     Key("run.resume_after_reboot", "flag", False, "Go on by itself after the host came back."),
     Key("run.environment", "environment", None, "Environment variables of the run."),
     Key("run.python", "path", None, "Python that runs the training; unset means the one of fttui."),
