@@ -29,9 +29,10 @@ layers: $(VENV)/developed
 
 pytest: $(VENV)/developed
 	sh tests/system-packages
-	# Two at a time where a test is about results; one after the other where it is about time, screens and processes.
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/train $(PYTEST_ARGS)
-	$(BIN)/python -m pytest tests/tui tests/e2e $(PYTEST_ARGS)
+	# As many at a time as keep two cores busy: screens and supervisors mostly wait. What is measured runs by itself.
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" tests/unit tests/train $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not alone" tests/tui tests/e2e $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m alone tests $(PYTEST_ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fttui needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

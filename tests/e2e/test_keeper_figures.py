@@ -15,6 +15,8 @@ from fttui_engine.runs.states import State
 from fttui_engine.supervise import control
 from run_driver import Driver, is_running, until
 
+pytestmark = pytest.mark.alone
+
 MEMORY_BYTES = 30e6
 CORE_SHARE = 0.005
 WATCH_SECONDS = 8.0

@@ -147,6 +147,13 @@ def test_the_numbers_around_an_open_question_go_on(home, make_run):
         terminal.sees("42/100", "Stop trained?")
 
 
+def test_an_exported_size_of_long_ago_is_not_believed(home, make_run):
+    make_run("trained", step=5, max_steps=100)
+    with Terminal(home, size=(120, 40), environment={"COLUMNS": "80", "LINES": "24"}) as terminal:
+        # Below 120 columns the table has no column for them.
+        terminal.sees("TOK/S", "CKPT")
+
+
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory):
     """A folder with a stand-in for the NVIDIA driver's library."""

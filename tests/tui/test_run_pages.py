@@ -138,7 +138,7 @@ async def test_checkpoints_are_listed_deleted_and_gone_on_from(two_runs, open_co
         await screen.press("enter", "y")
         await screen.until(lambda: asked == [("first", 60)], "the resume")
         await screen.press("d")
-        await screen.sees("Delete the checkpoint of step 60?", "for good")
+        await screen.sees("Delete the checkpoint of step 60?", "are deleted for")
         await screen.press("y")
         await screen.hears("step 60 is deleted")
         await screen.until(lambda: "       60 " not in screen.text, "the row to go")

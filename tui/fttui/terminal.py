@@ -29,6 +29,11 @@ def prepare_environment() -> None:
     if os.environ.get("STY") and os.environ.get("TERM", "").startswith("screen"):
         # GNU screen misreads 24-bit colours, but inherits the variable that promises them.
         os.environ.pop("COLORTERM", None)
+    with contextlib.suppress(OSError):
+        if os.get_terminal_size(2).columns:
+            # A shell that exports them means its own start: Textual believes them, and would not see a resize.
+            os.environ.pop("COLUMNS", None)
+            os.environ.pop("LINES", None)
 
 
 def lacks_braille() -> bool:
