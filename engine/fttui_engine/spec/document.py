@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 def read_document(path: "Path") -> Block:
     """The mapping in the file at ``path``."""
+    return parse_document(read_text(path))
+
+
+def read_text(path: "Path") -> str:
+    """The text of the file at ``path``, where it may be a configuration."""
     try:
         status = path.stat()
         # A pipe or a device could block for ever or never end.
@@ -29,11 +34,10 @@ def read_document(path: "Path") -> Block:
         reason = getattr(error, "strerror", None) or str(error)
         raise DocumentError(f"The file cannot be read: {reason}.") from None
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DocumentError("The file is not UTF-8 text.", line) from None
-    return parse_document(text)
 
 
 def parse_document(text: str) -> Block:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from fttui_engine.spec.document import parse_node, read_document
+from fttui_engine.spec.document import parse_document, parse_node, read_document
 from fttui_engine.spec.findings import Findings, Ignored, Place, Translated, quoted
 from fttui_engine.spec.keys import BLOCKS, KEYS
 from fttui_engine.spec.nodes import Block, DocumentError, Node, Scalar
@@ -22,10 +22,10 @@ class Entry(NamedTuple):
     place: Place
 
 
-def file_entries(path: "Path", layer: str, findings: Findings) -> list[Entry]:
-    """What the YAML file at ``path`` says; a file that cannot be used becomes an error."""
+def file_entries(path: "Path", layer: str, findings: Findings, text: str | None = None) -> list[Entry]:
+    """What the YAML file at ``path`` says, or ``text`` in its place; what cannot be used becomes an error."""
     try:
-        document = read_document(path)
+        document = read_document(path) if text is None else parse_document(text)
     except DocumentError as error:
         findings.error("", error.message, Place(layer, error.line))
         return []

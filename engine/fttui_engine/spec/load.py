@@ -28,15 +28,19 @@ def resolve(
     profile: str | None = None,
     overrides: "Sequence[str]" = (),
     cwd: Path | None = None,
+    text: str | None = None,
 ) -> Resolved:
-    """The configuration that these layers amount to, checked in full; whatever is wrong stands in its findings."""
+    """The configuration that these layers amount to, checked in full; whatever is wrong stands in its findings.
+
+    ``text`` is what the file at ``path`` is going to say once an editor has saved it.
+    """
     findings = Findings()
     folder = cwd if cwd is not None else _current_folder()
     layers = []
     if profile is not None:
         layers.append(_profile_entries(profile, findings))
     if path is not None:
-        layers.append(file_entries(folder / os.path.expanduser(path), f"file {path}", findings))
+        layers.append(file_entries(folder / os.path.expanduser(path), f"file {path}", findings, text))
     # A layer that could not be read at all is reported without a key; what is missing then proves nothing.
     is_readable = all(error.key for error in findings.errors)
     layers.append(override_entries(overrides, findings))
