@@ -46,9 +46,10 @@ class Terminal:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-        named = {"TERM": "xterm-256color", **(environment or {})}
+        named = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": "", **(environment or {})}
         if home:
             named["FTTUI_HOME"] = str(home)
+            named.setdefault("XDG_CONFIG_HOME", str(home.parent / "config"))
         self.process = subprocess.Popen(
             argv,
             stdin=slave,

@@ -14,19 +14,23 @@ import pytest
 from textual.events import Paste
 from textual.pilot import Pilot
 
-from fttui import collector
 from fttui.cockpit import Cockpit
+from fttui.keys import Scope
 from fttui.log import reader
+from fttui.session import Session
+from fttui.settings import Settings
 from fttui_engine.runs.home import ensure_home
 from run_maker import RunMaker
 
 WAIT_SECONDS = 10.0
+DEFAULTS = Settings(theme="dark", ascii=False)
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "state"
     monkeypatch.setenv("FTTUI_HOME", str(folder))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     ensure_home(folder)
     return folder
 
@@ -81,12 +85,18 @@ class Screen:
 @pytest.fixture
 def open_cockpit(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., object]]:
     # Ten times the usual pace, to spare the tests the waiting; the tests in a real terminal keep the real one.
-    monkeypatch.setattr(collector, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(reader, "IDLE_SECONDS", 0.1)
 
     @asynccontextmanager
-    async def opened(size: tuple[int, int] = (80, 24), **options: object) -> AsyncIterator[Screen]:
-        cockpit = Cockpit(home, **options)
+    async def opened(
+        size: tuple[int, int] = (80, 24),
+        *,
+        select: str | None = None,
+        page: Scope = "dashboard",
+        settings: Settings = DEFAULTS,
+    ) -> AsyncIterator[Screen]:
+        quick = settings._replace(refresh_seconds=0.1)
+        cockpit = Cockpit(home, session=Session(page, select), settings=quick)
         async with cockpit.run_test(size=size, notifications=True) as pilot:
             screen = Screen(cockpit, pilot)
             await screen.until(lambda: cockpit.snapshot is not None, "a snapshot")

@@ -28,7 +28,7 @@ def two_runs(make_run):
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_page_is_reached_by_digit_and_tab(size, two_runs, open_cockpit):
-    async with open_cockpit(size, select="first", opens_run=True) as screen:
+    async with open_cockpit(size, select="first", page="run") as screen:
         for number, name in enumerate(PAGES, 1):
             await screen.press(str(number))
             await screen.sees(f"[{number} {name}]", "first  - stopped  80/100")
@@ -48,7 +48,7 @@ async def test_every_page_is_reached_by_digit_and_tab(size, two_runs, open_cockp
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_charts_show_every_metric_alone_and_over_another_run(size, two_runs, open_cockpit):
-    async with open_cockpit(size, select="first", opens_run=True) as screen:
+    async with open_cockpit(size, select="first", page="run") as screen:
         await screen.press("2")
         await screen.sees("loss  first", "x step", "smooth 0.9", "at 80", "o eval")
         await screen.press("m")
@@ -99,7 +99,7 @@ HOSTILE = [
 async def test_numbers_beyond_all_measure_are_survived(size, make_run, open_cockpit):
     run = make_run("hostile")
     run.metrics_path.write_text("".join(json.dumps(point) + "\n" for point in HOSTILE))
-    async with open_cockpit(size, select="hostile", opens_run=True) as screen:
+    async with open_cockpit(size, select="hostile", page="run") as screen:
         await screen.sees("hostile")
         await screen.press("2")
         await screen.until(lambda: screen.cockpit.screen._metrics, "the metrics")
@@ -112,10 +112,10 @@ async def test_numbers_beyond_all_measure_are_survived(size, make_run, open_cock
 async def test_a_run_without_metrics_says_why_there_is_no_chart(make_run, open_cockpit):
     make_run("sleeper", kind="command")
     make_run("young", State.RUNNING)
-    async with open_cockpit(select="sleeper", opens_run=True) as screen:
+    async with open_cockpit(select="sleeper", page="run") as screen:
         await screen.press("2")
         await screen.sees("reports no numbers")
-    async with open_cockpit(select="young", opens_run=True) as screen:
+    async with open_cockpit(select="young", page="run") as screen:
         await screen.press("2", "m", "i", "h", "plus", "minus", "x", "o")
         await screen.sees("after the first logged step")
 
@@ -124,7 +124,7 @@ async def test_checkpoints_are_listed_deleted_and_gone_on_from(two_runs, open_co
     run = two_runs["first"]
     (run.checkpoints_dir / "checkpoint-90").mkdir()
     asked = []
-    async with open_cockpit(select="first", opens_run=True) as screen:
+    async with open_cockpit(select="first", page="run") as screen:
         monkeypatch.setattr(screen.cockpit, "resume", lambda *arguments: asked.append(arguments))
         await screen.press("3")
         await screen.sees("90   not sealed", "1000B", "1.375")
@@ -150,7 +150,7 @@ async def test_checkpoints_are_listed_deleted_and_gone_on_from(two_runs, open_co
 
 async def test_a_live_run_keeps_the_checkpoint_that_it_needs(make_run, open_cockpit):
     run = make_run("alive", step=40)
-    async with open_cockpit(select="alive", opens_run=True) as screen:
+    async with open_cockpit(select="alive", page="run") as screen:
         await screen.press("3")
         await screen.sees("STEP", "40")
         await screen.press("d", "y")
@@ -178,7 +178,7 @@ async def test_events_are_shown_whole_with_their_times(make_run, open_cockpit):
             events.write(
                 json.dumps({**last, "seq": 100 + number, "message": f"event {number} {long}"}) + "\n"
             )
-    async with open_cockpit(select="told", opens_run=True) as screen:
+    async with open_cockpit(select="told", page="run") as screen:
         await screen.press("4")
         await screen.sees("event 39 word0", "word59")
         await screen.press("g")
@@ -188,7 +188,7 @@ async def test_events_are_shown_whole_with_their_times(make_run, open_cockpit):
 
 
 async def test_the_configuration_shows_changes_all_and_differences(two_runs, open_cockpit):
-    async with open_cockpit(select="first", opens_run=True) as screen:
+    async with open_cockpit(select="first", page="run") as screen:
         await screen.press("5")
         await screen.sees("Configuration  first", "learning_rate", "0.02", "--set", "demo")
         assert "adam_beta1" not in screen.text
@@ -202,7 +202,7 @@ async def test_the_configuration_shows_changes_all_and_differences(two_runs, ope
 
 
 async def test_files_are_listed_and_opened(two_runs, open_cockpit):
-    async with open_cockpit(select="first", opens_run=True) as screen:
+    async with open_cockpit(select="first", page="run") as screen:
         await screen.press("6")
         await screen.sees("events.jsonl", "plan.json", "checkpoint-20/model.bin")
         await screen.press("j", "j", "enter")
@@ -216,7 +216,7 @@ async def test_files_are_listed_and_opened(two_runs, open_cockpit):
 
 async def test_pages_close_when_their_run_is_gone(two_runs, open_cockpit, home):
     for page in "25":
-        async with open_cockpit(select="first", opens_run=True) as screen:
+        async with open_cockpit(select="first", page="run") as screen:
             await screen.press(page)
             await screen.sees("first  - stopped")
             two_runs["first"].path.rename(home / "aside")

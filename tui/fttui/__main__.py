@@ -59,7 +59,7 @@ def _dispatch(argv: list[str]) -> int:
     from fttui.cli.screens import open_screens
 
     _look_for_garbage()
-    return open_screens()
+    return open_screens(arguments)
 
 
 def _call(verb: str, argv: list[str]) -> int:

@@ -1,31 +1,47 @@
 """The way into the screens; Textual is imported only after its environment is prepared."""
 
 import asyncio
-import os
 import sys
 import threading
 import traceback
-from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from fttui.terminal import TERMINAL_GONE, guard_terminal, prepare_environment
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def run_app(home: Path | None = None, *, select: str | None = None, opens_run: bool = False) -> int:
-    """Show the cockpit until it is left and return the exit code.
+    from fttui.keys import Scope
+    from fttui.settings import Settings
 
-    ``select`` is the id of the run to begin with; ``opens_run`` shows it in full at once.
-    """
-    if home is not None:
-        os.environ["FTTUI_HOME"] = str(home)
+
+class Opening(NamedTuple):
+    """How the screens begin; without a run where they were left, unless ``is_fresh``."""
+
+    settings: "Settings"
+    home: "Path"
+    run: str | None = None
+    page: "Scope | None" = None
+    is_fresh: bool = False
+
+
+def run_app(opening: Opening) -> int:
+    """Show the cockpit until it is left and return the exit code."""
     prepare_environment()
-    return asyncio.run(_run(home, select, opens_run=opens_run))
+    return asyncio.run(_run(opening))
 
 
-async def _run(home: Path | None, select: str | None, *, opens_run: bool) -> int:
+async def _run(opening: Opening) -> int:
     from fttui.cockpit import Cockpit
     from fttui.messages import ThreadCrashed
+    from fttui.session import Session, read_session
 
-    cockpit = Cockpit(home, select=select, opens_run=opens_run)
+    settings = opening.settings
+    session, problem = Session(opening.page or "dashboard", opening.run), ""
+    if settings.restore_session and not opening.is_fresh and not opening.run:
+        session, problem = read_session(opening.home)
+        settings = settings._replace(problems=(*settings.problems, *([problem] if problem else [])))
+    cockpit = Cockpit(opening.home, session=session, settings=settings)
     loop = asyncio.get_running_loop()
 
     def report_crash(crash: threading.ExceptHookArgs) -> None:
@@ -38,5 +54,5 @@ async def _run(home: Path | None, select: str | None, *, opens_run: bool) -> int
     threading.excepthook = report_crash
     guard_terminal([stream.fileno() for stream in (sys.__stdin__, sys.__stderr__) if stream], ask_to_exit)
     # Without mouse reports the terminal's own selection and copying work, and moving the mouse costs no traffic.
-    await cockpit.run_async(mouse=False)
+    await cockpit.run_async(mouse=settings.mouse)
     return cockpit.return_code or 0

@@ -8,22 +8,35 @@ from typing import TYPE_CHECKING, Literal
 
 from textual import events
 from textual.app import App
+from textual.filter import Monochrome, NoColor
 
 from fttui import clipboard
 from fttui.actions import Actions
+from fttui.ascii_only import AsciiOnly, wants_ascii
 from fttui.charts.picture import ChartRequest
 from fttui.collector import Collector
 from fttui.key_order import KeyOrder
+from fttui.keys import KEYS, Scope
+from fttui.keys.keymap import Keymap
 from fttui.messages import ActionEnded, SnapshotTaken, ThreadCrashed, TroubleMet
 from fttui.pending import PendingActions
 from fttui.screens.dashboard import Dashboard
+from fttui.screens.places import PLACES, place
 from fttui.screens.run_screen import CockpitScreen
+from fttui.session import Session, SessionKeeper
+from fttui.settings import Settings, write_theme
 from fttui.snapshot import Snapshot
+from fttui.themes import TEXTUAL_THEMES, fitting_theme
 from fttui_engine.runs.home import state_home
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.states import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from textual.actions import ActionParseResult
+    from textual.dom import DOMNode
+    from textual.filter import LineFilter
     from textual.message import Message
 
     from fttui_engine.spec.resolved import Resolved
@@ -33,6 +46,8 @@ TOAST_SECONDS = 6.0
 ERROR_TOAST_SECONDS = 12.0
 BEHIND_DIALOG_SECONDS = 5.0
 """How old the numbers around an open dialog may get; Textual paints the whole screen for them (6 to 24 KB)."""
+SESSION_SECONDS = 1.0
+READ_ONLY = "Read-only: nothing is changed from here."
 
 
 class Cockpit(App[None]):
@@ -48,14 +63,21 @@ class Cockpit(App[None]):
     ]
 
     def __init__(
-        self, home: Path | None = None, *, select: str | None = None, opens_run: bool = False
+        self,
+        home: Path | None = None,
+        *,
+        session: Session = Session(),  # noqa: B008 - a constant
+        settings: Settings | None = None,
     ) -> None:
         super().__init__()
+        self.settings = settings or Settings()
+        self.keymap = Keymap(self.settings.keymap)
+        self._dress()
         self.home = home or state_home()
         self.snapshot: Snapshot | None = None
-        self.selected = select
-        self._opens_run = opens_run
-        self.marked: tuple[str, ...] = ()
+        self.selected = session.run
+        self._begins_at = session.screen
+        self.marked = session.marked
         """The runs that charts and configurations are compared with."""
         self.chart = ChartRequest()
         """How charts were looked at last."""
@@ -63,7 +85,15 @@ class Cockpit(App[None]):
         self._key_order = KeyOrder(self, super().on_event)
         self._pending = PendingActions()
         self._collector = Collector(
-            self.home, lambda snapshot: self.post_from_thread(SnapshotTaken(snapshot))
+            self.home,
+            lambda snapshot: self.post_from_thread(SnapshotTaken(snapshot)),
+            poll_seconds=self.settings.refresh_seconds,
+            adopts=not self.settings.read_only,
+        )
+        self._session = SessionKeeper(
+            self.home,
+            session,
+            lambda text: self.post_from_thread(TroubleMet(text)),
         )
         self._shown_behind_at = 0.0
         self._actions = Actions(self._collector, self.post_from_thread, self.home)
@@ -71,19 +101,66 @@ class Cockpit(App[None]):
     def on_mount(self) -> None:
         """Show the dashboard and begin to read."""
         self.push_screen(Dashboard())
-        if self._opens_run:
-            from fttui.screens.run_detail import RunView
-
-            self.push_screen(RunView())
+        if self._begins_at in PLACES:
+            self.push_screen(place(self._begins_at))
         self.run_worker(self._key_order.run(), name="keys")
         self._collector.watch(self.selected)
         self._collector.start(lambda text: self.post_from_thread(TroubleMet(text)))
         # The header says so when the snapshots stop coming, which no snapshot can.
         self.set_interval(2.0, self._redraw_header)
+        self.set_interval(SESSION_SECONDS, self._keep_session)
+        for problem in (*self.settings.problems, *self.keymap.problems):
+            self.tell(problem, "warning")
 
     def on_unmount(self) -> None:
         """End the threads."""
         self._collector.close()
+
+    # How it looks and what the keys are
+
+    def _dress(self) -> None:
+        """Take on the colours, characters and keys of the settings."""
+        for theme in TEXTUAL_THEMES:
+            self.register_theme(theme)
+        self.theme = fitting_theme(self.settings.theme, self.console.color_system, no_color=self.no_color)
+        self.set_keymap(self.keymap.for_textual)
+        is_ascii = wants_ascii() if self.settings.ascii is None else self.settings.ascii
+        self._ascii_only = AsciiOnly(enabled=is_ascii)
+        self.set_class(is_ascii, "-ascii")
+
+    def get_line_filters(self) -> "Sequence[LineFilter]":
+        """Return what every line passes through before it is sent."""
+        filters = [NoColor() if isinstance(each, Monochrome) else each for each in super().get_line_filters()]
+        return [*filters, self._ascii_only] if self._ascii_only.enabled else filters
+
+    async def run_action(
+        self,
+        action: "str | ActionParseResult",
+        default_namespace: "DOMNode | None" = None,
+        namespaces: "Mapping[str, DOMNode] | None" = None,
+    ) -> bool:
+        """Do what a key stands for; in read-only mode nothing that changes anything."""
+        if self.settings.read_only and any(key.changes and key.action == action for key in KEYS):
+            self.tell(READ_ONLY, "warning")
+            return True
+        return await super().run_action(action, default_namespace, namespaces)
+
+    def action_take_theme(self, name: str) -> None:
+        """Change to a theme, for good."""
+        self.theme = name
+        self._actions.tell(lambda: f"The theme is {name}, as {write_theme(name)} says from now on.")
+
+    def action_open_place(self, run_id: str, scope: Scope) -> None:
+        """Show a page of a run, on nothing but the dashboard."""
+        while not isinstance(self.screen_stack[-1], Dashboard) and len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.select(run_id)
+        self.push_screen(place(scope))
+
+    def _keep_session(self) -> None:
+        scopes = [each.SCOPE for each in self.screen_stack if isinstance(each, CockpitScreen)]
+        if scopes and self.settings.restore_session and self.snapshot:
+            self._session.keep(Session(scopes[-1], self.selected, self.marked))
 
     def post_from_thread(self, message: "Message") -> None:
         """Post a message from any thread; after the end there is nobody to tell."""

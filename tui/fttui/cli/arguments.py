@@ -3,7 +3,10 @@
 import os
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from fttui.keys import Scope
 
 
 class HelpFormatter(RawDescriptionHelpFormatter):
@@ -15,6 +18,19 @@ class HelpFormatter(RawDescriptionHelpFormatter):
         except OSError:
             columns = 80
         super().__init__(prog, width=max(40, columns - 2))
+
+
+RUN_PAGES: "Final[dict[str, Scope]]" = {
+    "overview": "run",
+    "charts": "chart",
+    "checkpoints": "checkpoints",
+    "events": "events",
+    "config": "config",
+    "files": "files",
+    "log": "log",
+}
+"""The pages about a run as the command line names them."""
+THEME_NAMES: Final = ("dark", "light", "high-contrast", "colour-blind", "terminal")
 
 
 class Verb(NamedTuple):
@@ -35,6 +51,21 @@ def _json(parser: ArgumentParser) -> None:
 
 def _only_json(parser: ArgumentParser) -> None:
     _json(parser)
+
+
+def _screens(parser: ArgumentParser) -> None:
+    parser.add_argument("--read-only", action="store_true", help="refuse every action that changes anything")
+    parser.add_argument(
+        "--ascii", action="store_true", help="only ASCII characters, for fonts without braille"
+    )
+    parser.add_argument("--theme", metavar="T", choices=THEME_NAMES, help=", ".join(THEME_NAMES))
+    parser.add_argument("--fresh", action="store_true", help="begin at the dashboard, not where it was left")
+
+
+def _run_screens(parser: ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("page", metavar="PAGE", nargs="?", choices=[*RUN_PAGES], help=", ".join(RUN_PAGES))
+    _screens(parser)
 
 
 def _run_and_json(parser: ArgumentParser) -> None:
@@ -117,6 +148,13 @@ def _wait(parser: ArgumentParser) -> None:
 def _remove(parser: ArgumentParser) -> None:
     _run(parser)
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def _gpus_verb(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--watch", action="store_true", help="print them each second until Ctrl+C; with --json as JSON lines"
+    )
+    _json(parser)
 
 
 def _profiles(parser: ArgumentParser) -> None:
@@ -221,7 +259,7 @@ VERBS: dict[str, Verb] = {
     "start": Verb("start a run from a configuration, or any program after --", "start:start", _start),
     "ls": Verb("list all runs", "show:list_runs", _only_json),
     "show": Verb("say all about one run", "show:show", _run_and_json),
-    "run": Verb("open the screens at one run", "screens:run", _run),
+    "run": Verb("open the screens at one run", "screens:run", _run_screens),
     "logs": Verb("print what a run has written", "logs:logs", _logs),
     "events": Verb("say what happened to a run", "show:events", _run_and_json),
     "metrics": Verb("print the numbers of a run", "show:metrics", _run_and_json),
@@ -234,7 +272,7 @@ VERBS: dict[str, Verb] = {
     "check": Verb("say what is wrong with a configuration before it starts", "check:run", _check),
     "estimates": Verb("show how far memory predictions have been off", "estimates:run", _only_json),
     "data": Verb("show what a configuration's data is made of", "data:run", _data),
-    "gpus": Verb("show the GPUs of this machine", "gpus:run", _only_json),
+    "gpus": Verb("show the GPUs of this machine", "gpus:run", _gpus_verb),
     "profiles": Verb("list the ready-made configurations, or print one", "profiles:run", _profiles),
     "locate": Verb("print the folders that fttui uses", "locate:locate", _only_json),
     "predict": Verb("let a model answer a data set, and measure the answers", "use:predict", _predict),
@@ -259,10 +297,11 @@ def main_parser() -> ArgumentParser:
     verbs = "\n".join(f"  {name:<10} {verb.summary}" for name, verb in VERBS.items())
     parser = ArgumentParser(
         prog="fttui",
-        usage="fttui [-h] [--version] [VERB ...]",
+        usage="fttui [-h] [--version] [--read-only] [--ascii] [--theme T] [--fresh] [VERB ...]",
         description="The cockpit for fine-tuning language models over SSH. Without a verb it opens the screens.",
         epilog=f"verbs (fttui VERB -h says more):\n{verbs}",
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
+    _screens(parser)
     return parser

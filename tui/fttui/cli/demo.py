@@ -14,7 +14,7 @@ def demo(arguments: Namespace) -> int:
     """Start the demo and show it: on the screens, or without a terminal as text to its end."""
     run = start(resolve(None, profile="demo"), arguments.name)
     if can_open():
-        return open_screens(select=run.id)
+        return open_screens(run=run.id)
     print(f"fttui: {run.id} is started; no terminal here, so its log follows", file=sys.stderr)
     with leaving_it_running(run):
         follow(run, from_start=True)

@@ -3,18 +3,26 @@
 import os
 import sys
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
+from fttui.cli.arguments import RUN_PAGES
 from fttui_engine.errors import ExitCode
+
+if TYPE_CHECKING:
+    from fttui.keys import Scope
 
 
 def run(arguments: Namespace) -> int:
     """Open the screens at one run."""
     from fttui_engine.runs.run import find_run
 
-    return open_screens(find_run(arguments.run).id, opens_run=True)
+    page = RUN_PAGES[arguments.page or "overview"]
+    return open_screens(arguments, find_run(arguments.run).id, page)
 
 
-def open_screens(select: str | None = None, *, opens_run: bool = False) -> int:
+def open_screens(
+    arguments: Namespace | None = None, run: str | None = None, page: "Scope | None" = None
+) -> int:
     """Open the screens; without a fit terminal list the runs instead and say why."""
     if problem := _problem():
         from fttui.cli.show import print_table
@@ -22,9 +30,19 @@ def open_screens(select: str | None = None, *, opens_run: bool = False) -> int:
         print_table()
         print(f"fttui: {problem}; the verbs work everywhere: fttui -h", file=sys.stderr)
         return ExitCode.WRONG_REQUEST
-    from fttui.app import run_app
+    from fttui.app import Opening, run_app
+    from fttui.settings import read_settings
+    from fttui_engine.runs.home import state_home
 
-    return run_app(select=select, opens_run=opens_run)
+    settings, is_fresh = read_settings(), False
+    if arguments:
+        settings = settings._replace(
+            theme=arguments.theme or settings.theme,
+            ascii=arguments.ascii or settings.ascii,
+            read_only=arguments.read_only or settings.read_only,
+        )
+        is_fresh = arguments.fresh
+    return run_app(Opening(settings, state_home(), run, page, is_fresh=is_fresh))
 
 
 def can_open() -> bool:

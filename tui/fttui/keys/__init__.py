@@ -9,12 +9,23 @@ from textual.binding import Binding
 
 from fttui.keys.key import DASHBOARD, EVERYWHERE, GPUS, LOG, PAGES, SIGNS, Key, Scope, names_of
 from fttui.keys.log import LOG_KEYS
+from fttui.keys.new_run import NEW_RUN_KEYS
 from fttui.keys.pages import CHART_KEYS, ITEM_KEYS, LIST_KEYS, PAGE_KEYS
 from fttui.keys.runs import ACTION_KEYS, MOVE_KEYS, WAY_KEYS
 
 __all__ = ["KEYS", "SIGNS", "Key", "Scope", "bindings", "keys_of", "names_of"]
 
 GENERAL_KEYS: Final = (
+    Key(
+        "palette",
+        "colon,ctrl+p",
+        ":",
+        "palette",
+        "palette",
+        "find an action, a run or a theme by its name",
+        EVERYWHERE,
+        in_footer=False,
+    ),
     Key("help", "question_mark,f1", "?", "help", "help", "this page", EVERYWHERE),
     Key("back", "escape,q", "esc", "back", "back", "one screen back", PAGES | GPUS | LOG),
     Key("quit", "q", "q", "app.quit", "quit", "leave fttui; the runs go on", DASHBOARD),
@@ -29,6 +40,7 @@ KEYS: Final = (
     *PAGE_KEYS,
     *MOVE_KEYS,
     *LOG_KEYS,
+    *NEW_RUN_KEYS,
     *GENERAL_KEYS,
 )
 

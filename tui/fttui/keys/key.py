@@ -3,7 +3,21 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Scope = Literal["dashboard", "run", "chart", "checkpoints", "events", "config", "files", "gpus", "log"]
+Scope = Literal[
+    "dashboard",
+    "run",
+    "chart",
+    "checkpoints",
+    "events",
+    "config",
+    "files",
+    "gpus",
+    "log",
+    "new-run",
+    "new-hardware",
+    "new-review",
+    "compare",
+]
 
 DASHBOARD: Final = frozenset[Scope]({"dashboard"})
 RUN: Final = frozenset[Scope]({"run"})
@@ -17,7 +31,12 @@ GPUS: Final = frozenset[Scope]({"gpus"})
 RUN_LISTS: Final = frozenset[Scope]({"checkpoints", "events", "config", "files"})
 LISTS: Final = RUN_LISTS | GPUS
 PAGES: Final = RUN | CHART | RUN_LISTS
-EVERYWHERE: Final = DASHBOARD | PAGES | GPUS | LOG
+NEW_RUN: Final = frozenset[Scope]({"new-run"})
+NEW_RUN_HARDWARE: Final = frozenset[Scope]({"new-hardware"})
+NEW_RUN_REVIEW: Final = frozenset[Scope]({"new-review"})
+NEW_RUN_STEPS: Final = NEW_RUN | NEW_RUN_HARDWARE | NEW_RUN_REVIEW
+COMPARE: Final = frozenset[Scope]({"compare"})
+EVERYWHERE: Final = DASHBOARD | PAGES | GPUS | LOG | NEW_RUN_STEPS | COMPARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +58,7 @@ class Key:
 SIGNS: Final = {
     "question_mark": "?",
     "slash": "/",
+    "colon": ":",
     "ampersand": "&",
     "left_square_bracket": "[",
     "right_square_bracket": "]",

@@ -56,6 +56,7 @@ ITEM_KEYS: Final = (
         "resume from here",
         "go on from this checkpoint; later ones are put aside",
         CHECKPOINTS,
+        changes=True,
     ),
     Key(
         "checkpoint-delete",
@@ -65,6 +66,7 @@ ITEM_KEYS: Final = (
         "delete",
         "delete this checkpoint",
         CHECKPOINTS,
+        changes=True,
     ),
     Key("file-open", "enter", "enter", "open_file", "read", "read this file as a log", FILES),
     Key("path-copy", "y", "y", "copy_path", "copy path", "copy the path", CHECKPOINTS | FILES),

@@ -6,11 +6,49 @@ from fttui.keys.key import CHART, DASHBOARD, PAGES, WITH_A_RUN, Key
 
 ACTION_KEYS: Final = (
     Key("open", "enter", "enter", "open_run", "open", "show the selected run in full", DASHBOARD),
-    Key("new", "n", "n", "new_run", "new", "start a new run from a profile or a YAML file", WITH_A_RUN),
-    Key("stop", "s", "s", "stop_run", "stop", "save a checkpoint, then stop", WITH_A_RUN | CHART),
-    Key("resume", "r", "r", "resume_run", "resume", "go on from the newest whole checkpoint", WITH_A_RUN),
-    Key("kill", "K", "K", "kill_run", "kill", "kill at once; what was not saved is lost", WITH_A_RUN),
-    Key("delete", "d", "d", "delete_run", "delete", "delete an ended run and its checkpoints", WITH_A_RUN),
+    Key(
+        "new",
+        "n",
+        "n",
+        "new_run",
+        "new",
+        "start a new run from a profile or a YAML file",
+        WITH_A_RUN,
+        changes=True,
+    ),
+    Key(
+        "stop", "s", "s", "stop_run", "stop", "save a checkpoint, then stop", WITH_A_RUN | CHART, changes=True
+    ),
+    Key(
+        "resume",
+        "r",
+        "r",
+        "resume_run",
+        "resume",
+        "go on from the newest whole checkpoint",
+        WITH_A_RUN,
+        changes=True,
+    ),
+    Key(
+        "kill",
+        "K",
+        "K",
+        "kill_run",
+        "kill",
+        "kill at once; what was not saved is lost",
+        WITH_A_RUN,
+        changes=True,
+    ),
+    Key(
+        "delete",
+        "d",
+        "d",
+        "delete_run",
+        "delete",
+        "delete an ended run and its checkpoints",
+        WITH_A_RUN,
+        changes=True,
+    ),
 )
 
 WAY_KEYS: Final = (

@@ -1,5 +1,6 @@
 """The help screen, made from the key table."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -7,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from fttui.keys import Scope, keys_of, names_of
+from fttui.keys import Key, names_of
 from fttui.lines import Line, Span, fit, line, wrap
 from fttui.widgets.run_table import GLYPHS
 from fttui.widgets.scroll_list import ScrollList
@@ -30,9 +31,9 @@ class Help(ModalScreen[None]):
         Binding("b,pageup", "scroll(-10)", "back", id="help-page-up"),
     ]
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, keys: Sequence[Key]) -> None:
         super().__init__()
-        self._lines = help_lines(scope)
+        self._lines = help_lines(keys)
         self._list = ScrollList(id="help")
 
     def compose(self) -> ComposeResult:
@@ -54,14 +55,11 @@ class Help(ModalScreen[None]):
         self.dismiss(None)
 
 
-def help_lines(scope: Scope) -> list[Line]:
+def help_lines(keys: Sequence[Key]) -> list[Line]:
     """Return the keys of a screen with what they do, and what the states look like."""
-    keys = [
-        line(Span(f" {fit(' '.join(names_of(key)), KEY_WIDTH)}", "accent"), key.help)
-        for key in keys_of(scope)
-    ]
+    listed = [line(Span(f" {fit(' '.join(names_of(key)), KEY_WIDTH)}", "accent"), key.help) for key in keys]
     states = [span for state, (glyph, role) in GLYPHS.items() for span in (Span(f" {glyph} {state}", role),)]
-    return [*keys, line(""), tuple(states[:5]), tuple(states[5:]), line(""), *_indented(EXPLANATION)]
+    return [*listed, line(""), tuple(states[:5]), tuple(states[5:]), line(""), *_indented(EXPLANATION)]
 
 
 def _indented(text: str) -> list[Line]:

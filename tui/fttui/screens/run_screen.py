@@ -14,6 +14,7 @@ from fttui_engine.runs.summary import RunSummary
 
 if TYPE_CHECKING:
     from fttui.cockpit import Cockpit
+    from fttui.screens.command_palette import Command
 
 
 class CockpitScreen(Screen[None]):
@@ -36,7 +37,12 @@ class CockpitScreen(Screen[None]):
 
     def idle_keys(self) -> frozenset[str]:
         """Return the keys that would only answer why they do nothing now."""
-        return frozenset(key.id for key in keys_of(self.SCOPE) if why_not(key.id, self.run_shown))
+        read_only = self.cockpit.settings.read_only
+        return frozenset(
+            key.id
+            for key in keys_of(self.SCOPE)
+            if why_not(key.id, self.run_shown) or (read_only and key.changes)
+        )
 
     def on_screen_resume(self) -> None:
         """Catch up on what happened while another screen was in front."""
@@ -47,7 +53,17 @@ class CockpitScreen(Screen[None]):
         """Show what the keys do."""
         from fttui.screens.help import Help
 
-        self.app.push_screen(Help(self.SCOPE))
+        self.app.push_screen(Help(self.cockpit.keymap.keys_of(self.SCOPE)))
+
+    def action_palette(self) -> None:
+        """Find an action, a run or a theme by its name."""
+        from fttui.screens.command_palette import CommandPalette, commands_for
+
+        self.app.push_screen(CommandPalette(commands_for(self)), self._run_command)
+
+    async def _run_command(self, command: "Command | None") -> None:
+        if command:
+            await self.app.run_action(command.action, self)
 
     def action_back(self) -> None:
         """Go one screen back."""

@@ -1,10 +1,14 @@
 """The bottom line: the keys of the screen, those that would do nothing now dimmed."""
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, cast
 
-from fttui.keys import Scope, keys_of
+from fttui.keys import Key, Scope
 from fttui.lines import Line, Span, width_of
 from fttui.widgets.line_panel import LinePanel
+
+if TYPE_CHECKING:
+    from fttui.cockpit import Cockpit
 
 
 class KeyLine(LinePanel):
@@ -22,12 +26,13 @@ class KeyLine(LinePanel):
 
     def draw(self, width: int, _height: int) -> Sequence[Line]:
         """Return the one line."""
-        return [key_line(self._scope, self._idle, width)]
+        keys = cast("Cockpit", self.app).keymap.keys_of(self._scope)
+        return [key_line(keys, self._idle, width)]
 
 
-def key_line(scope: Scope, idle: Collection[str], width: int) -> Line:
+def key_line(keys_of_screen: Sequence[Key], idle: Collection[str], width: int) -> Line:
     """Return as many keys as fit; help and the way out always do."""
-    keys = [key for key in keys_of(scope) if key.in_footer]
+    keys = [key for key in keys_of_screen if key.in_footer]
     ends = [key for key in keys if key.id in ("help", "back", "quit")]
     entries = {
         key.id: (

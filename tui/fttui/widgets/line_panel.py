@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from fttui.lines import Line, Role, fit_line
-from fttui.palette import style_of
+from fttui.themes import style_of
 
 if TYPE_CHECKING:
     from rich.style import Style
@@ -64,8 +64,8 @@ class LinePanel(Widget):
         strip = self._strips.get(y)
         if strip is None:
             base = self._base_style = self._base_style or self.rich_style
-            spans = self._lines[y]
-            strip = Strip([Segment(span.text, base + style_of(span)) for span in spans if span.text])
+            spans, theme = self._lines[y], self.app.theme
+            strip = Strip([Segment(span.text, base + style_of(span, theme)) for span in spans if span.text])
             self._strips[y] = strip
         return strip
 
