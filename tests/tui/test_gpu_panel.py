@@ -81,9 +81,9 @@ def test_a_lost_gpu_says_why_and_hides_no_other():
     assert "71.2G" in lines[2]
 
 
-def test_a_driver_that_hangs_is_named():
-    assert "the driver has not answered for 30s" in panel((gpu(0),), 80, 2, age=30)[0]
-    assert "answered" not in panel((gpu(0),), 80, 2, age=2)[0]
+def test_readings_that_stop_coming_are_named():
+    assert "nothing was read for 30s" in panel((gpu(0),), 80, 2, age=30)[0]
+    assert "nothing was read" not in panel((gpu(0),), 80, 2, age=2)[0]
 
 
 def test_before_the_first_reading_the_panel_says_so():

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def gpus_json(library: Path, scenario: str, **environment: str) -> dict[str, Any
 
 def test_one_gpu_with_units_and_without_reserved_memory(driver: Path) -> None:
     (gpu,) = gpus_json(driver, "one_gpu")["gpus"]
-    assert gpu == {
+    assert gpu | {"read_at": None, "detail": None} == {
         "index": 0,
         "uuid": "GPU-00000000-0000-0000-0000-000000000000",
         "name": "NVIDIA GeForce RTX 3090",
@@ -68,7 +69,18 @@ def test_one_gpu_with_units_and_without_reserved_memory(driver: Path) -> None:
         "compute_capability": "8.6",
         "processes": [],
         "errors": {},
+        "memory_reserved_bytes": 74 << 20,
+        "detail": None,
+        "instances": [],
+        "xids": [],
+        "trouble": "",
+        "read_at": None,
     }
+    assert abs(gpu["read_at"] - time.time()) < 60
+    assert gpu["detail"]["sm_clock_mhz"] == 1395
+    assert (gpu["detail"]["pcie_width"], gpu["detail"]["pcie_width_max"]) == (4, 16)
+    assert (gpu["detail"]["ecc_corrected"], gpu["detail"]["ecc_uncorrected"]) == (31, 2)
+    assert gpu["detail"]["slowed_by"][0] == "its power limit"
 
 
 def test_the_run_behind_a_process_is_named_with_its_step(driver: Path, tmp_path: Path) -> None:
@@ -84,15 +96,17 @@ def test_the_run_behind_a_process_is_named_with_its_step(driver: Path, tmp_path:
         finally:
             process.kill()
     (shown,) = gpu["processes"]
-    assert shown == {"pid": process.pid, "memory_bytes": 5000 << 20, "run": "mine", "rank": 1, "step": 12}
-    assert "mine at step 12" in line
+    ours = {"memory_bytes": 5000 << 20, "run": "mine", "rank": 1, "step": 12, "command": "sleep 60"}
+    assert shown == {"pid": process.pid, **ours, "account": shown["account"]}
+    assert shown["account"]
+    assert "mine rank 1 at step 12" in line
 
 
 def test_a_process_of_a_stranger_is_only_a_number(driver: Path) -> None:
     (gpu,) = gpus_json(driver, "one_gpu", FAKE_NVML_PID="1")["gpus"]
-    assert gpu["processes"][0] | {"memory_bytes": 0} == {
-        "pid": 1, "memory_bytes": 0, "run": None, "rank": None, "step": None,
-    }  # fmt: skip
+    shown = gpu["processes"][0]
+    assert (shown["pid"], shown["run"], shown["rank"], shown["step"]) == (1, None, None, None)
+    assert "other: process 1 of" in fttui(driver, "one_gpu", "gpus", FAKE_NVML_PID="1").stdout
 
 
 def test_a_lost_gpu_hides_nothing_of_the_others(driver: Path) -> None:

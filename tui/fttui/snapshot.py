@@ -5,11 +5,13 @@ A snapshot is also the gate between the outside and the terminal: every text in 
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fttui.gpu_history import GpuTrail
+from fttui.gpu_users import GpuUser
 from fttui.history import Point, number
 from fttui_engine.hardware.gpus import GpuReport
 from fttui_engine.hardware.host import Host
@@ -35,6 +37,14 @@ class Hardware:
     host: Host | None = None
     disk_free_bytes: int | None = None
     read_at: float = 0.0
+    users: Mapping[int, GpuUser] = field(default_factory=dict)
+    """Whose the processes on the GPUs are, by pid."""
+    trails: Mapping[int, GpuTrail] = field(default_factory=dict)
+    """What the GPUs did lately, by index."""
+
+    def users_seen(self, pids: Iterable[int]) -> bool:
+        """Whether any of these processes can be seen from here; in a container those of the host cannot."""
+        return any(pid in self.users and self.users[pid].account for pid in pids)
 
 
 @dataclass(frozen=True, slots=True)
