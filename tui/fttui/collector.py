@@ -2,13 +2,13 @@
 
 They are daemon threads of their own and not Textual workers, which a program waits for at its end. Nothing but
 ``post`` leads from them to the screens. The hardware has a thread to itself because a GPU that hangs holds a driver
-call for tens of seconds; the runs must stay on the screen meanwhile.
+call for tens of seconds, and so may a network disk; the runs must stay on the screen meanwhile. Each GPU has threads
+of its own besides (``hardware.gpu_watch``).
 """
 
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -22,11 +22,11 @@ from fttui_engine.runs.metrics import MetricsFollower
 from fttui_engine.runs.run import Run, all_runs
 from fttui_engine.runs.summary import RunSummary, summarize
 
-POLL_SECONDS = 1.0
 BUSY_POLL_SECONDS = 0.05
 """While an action is under way its effect is looked for this often: a key must show within 200 ms."""
 ADOPTION_SECONDS = 10.0
 ENDED_RUN_REREAD_SECONDS = 30.0
+FIRST_FRAME_SECONDS, FIRST_LOOK_SECONDS = 3.0, 0.05
 LOG_LINES = 200
 """More than any screen is high; the log view reads the file itself."""
 
@@ -123,8 +123,16 @@ class RunReader:
 class Collector:
     """Takes a snapshot a second, at once after ``wake``, and hands it to ``post``."""
 
-    def __init__(self, home: Path | None, post: Callable[[Snapshot], object]) -> None:
+    def __init__(
+        self,
+        home: Path | None,
+        post: Callable[[Snapshot], object],
+        *,
+        poll_seconds: float = 1.0,
+        adopts: bool = True,
+    ) -> None:
         self._home = home or state_home()
+        self._poll_seconds, self._adopts = poll_seconds, adopts
         self._post = post
         self._runs = RunReader()
         self._follower: RunFollower | None = None
@@ -137,7 +145,8 @@ class Collector:
         """Start the reading threads; ``on_trouble`` hears of it when runs cannot be adopted."""
         Thread(target=self._collect, daemon=True, name="fttui-collector").start()
         Thread(target=self._read_hardware, daemon=True, name="fttui-hardware").start()
-        Thread(target=self._adopt, args=(on_trouble,), daemon=True, name="fttui-adoption").start()
+        if self._adopts:
+            Thread(target=self._adopt, args=(on_trouble,), daemon=True, name="fttui-adoption").start()
 
     def watch(self, run_id: str | None) -> None:
         """Say whose history the next snapshots are to hold."""
@@ -178,20 +187,37 @@ class Collector:
     def _collect(self) -> None:
         while not self._closed.is_set():
             self._post(self.take())
-            self._woken.wait(BUSY_POLL_SECONDS if self.busy_actions else POLL_SECONDS)
+            self._woken.wait(BUSY_POLL_SECONDS if self.busy_actions else self._poll_seconds)
             self._woken.clear()
 
     def _read_hardware(self) -> None:
-        from fttui_engine.hardware.gpus import read_gpus
+        from fttui.gpu_history import GpuHistory
+        from fttui.gpu_users import GpuUsers
+        from fttui_engine.hardware.gpu_watch import GpuWatch
         from fttui_engine.hardware.host import read_host
 
-        while not self._closed.wait(POLL_SECONDS if self._hardware.host else 0):
-            # The host comes first: initialising the GPU driver can take half a minute.
-            before, host = self._hardware, read_host()
-            self._hardware = replace(before, host=host, disk_free_bytes=host.disk_free_bytes(self._home))
-            if before.host is None:
+        watch, users, history = GpuWatch(period_seconds=self._poll_seconds), GpuUsers(), GpuHistory()
+        started_at = time.monotonic()
+        while not self._closed.is_set():
+            host, gpus = read_host(), watch.look()
+            known = gpus.gpus if gpus else ()
+            history.add(known, time.time())
+            before = self._hardware
+            self._hardware = Hardware(
+                gpus=gpus,
+                host=host,
+                disk_free_bytes=host.disk_free_bytes(self._home),
+                read_at=time.time(),
+                users=users.look(known),
+                trails=history.trails(),
+            )
+            is_complete = gpus is not None and all(each.answers or each.trouble for each in known)
+            # The first frame does not wait for the rhythm, nor for a driver that takes half a minute to open.
+            is_beginning = not is_complete and time.monotonic() - started_at < FIRST_FRAME_SECONDS
+            if before.host is None or (before.gpus is None and gpus is not None):
                 self._woken.set()
-            self._hardware = replace(self._hardware, gpus=read_gpus(), read_at=time.time())
+            self._closed.wait(FIRST_LOOK_SECONDS if is_beginning else self._poll_seconds)
+        watch.close()
 
     def _adopt(self, on_trouble: Callable[[str], object]) -> None:
         from fttui_engine.launch import verbs
