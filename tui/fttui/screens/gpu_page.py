@@ -32,6 +32,7 @@ class GpuPage(CockpitScreen):
     """Shows every GPU; one that hangs says so and holds up nothing."""
 
     SCOPE = "gpus"
+    STAYS_WITHOUT_RUN = True
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("gpus")]
 
