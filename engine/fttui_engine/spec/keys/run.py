@@ -44,6 +44,7 @@ RUN = (
         2**31,
         "What the log of an attempt may take on disk; beyond it the middle is cut out, beginning and end stay.",
         at_least=2**20,
+        at_most=2**50,
     ),
     Key("run.resume_after_reboot", "flag", False, "Go on by itself after the host came back."),
     Key("run.environment", "environment", None, "Environment variables of the run."),
