@@ -97,6 +97,13 @@ class Terminal:
                 raise AssertionError(f"waited in vain for {texts}; the screen shows:\n{self.text}")
             self.read(0.05)
 
+    def until_gone(self, text: str) -> None:
+        """Wait until a text is no longer on the screen."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while text in self.text:
+            assert time.monotonic() < deadline, f"waited in vain for {text!r} to go:\n{self.text}"
+            self.read(0.05)
+
     def types_below(self, label: str) -> None:
         """Wait until the field below ``label`` has the focus: the cursor stands in it."""
         deadline = time.monotonic() + WAIT_SECONDS

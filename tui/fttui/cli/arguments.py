@@ -103,7 +103,35 @@ def _start(parser: ArgumentParser) -> None:
     parser.add_argument("--name", metavar="N", help="name of the run (default: that of the file or program)")
     parser.add_argument("--gpus", metavar="0,1|N|none", help="GPUs by index (0,1 or 0,), by number, or none")
     parser.add_argument("--wait", action="store_true", help="wait for the end; exit 4 if the run fails")
+    from fttui.cli.queue_arguments import start_arguments
+
+    start_arguments(parser)
     parser.epilog = "fttui start --name N -- COMMAND ...   supervises any program"
+
+
+def _list(parser: ArgumentParser) -> None:
+    from fttui.cli.queue_arguments import list_arguments
+
+    list_arguments(parser)
+
+
+def _sweep(parser: ArgumentParser) -> None:
+    from fttui.cli.queue_arguments import sweep_arguments
+
+    sweep_arguments(parser)
+
+
+def _reconcile(parser: ArgumentParser) -> None:
+    _json(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="let runs with run.resume_after_reboot: true that a reboot ended go on",
+    )
+
+
+def _autostart(parser: ArgumentParser) -> None:
+    parser.add_argument("--remove", action="store_true", help="take it away again")
 
 
 def _logs(parser: ArgumentParser) -> None:
@@ -132,6 +160,9 @@ def _resume(parser: ArgumentParser) -> None:
     _run_and_json(parser)
     parser.add_argument("--from", dest="step", metavar="STEP", type=_count, help="go back to this checkpoint")
     scale = parser.add_mutually_exclusive_group()
+    scale.add_argument(
+        "--queue", action="store_true", help="wait in the queue for as many free GPUs as it had"
+    )
     scale.add_argument("--gpus", metavar="G", type=_gpus, help="go on with so many GPUs, or with these: 0,1")
     scale.add_argument(
         "--processes", metavar="N", type=_processes, help="go on with so many processes on the CPU"
@@ -160,6 +191,10 @@ def _gpus_verb(parser: ArgumentParser) -> None:
 def _profiles(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="print this profile")
     _json(parser)
+
+
+def _shell(parser: ArgumentParser) -> None:
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
 
 
 def _demo(parser: ArgumentParser) -> None:
@@ -257,7 +292,8 @@ def _seconds(text: str) -> float:
 
 VERBS: dict[str, Verb] = {
     "start": Verb("start a run from a configuration, or any program after --", "start:start", _start),
-    "ls": Verb("list all runs", "show:list_runs", _only_json),
+    "ls": Verb("list all runs", "show:list_runs", _list),
+    "sweep": Verb("compare the runs of a sweep, the best first", "queue:sweep", _sweep),
     "show": Verb("say all about one run", "show:show", _run_and_json),
     "run": Verb("open the screens at one run", "screens:run", _run_screens),
     "logs": Verb("print what a run has written", "logs:logs", _logs),
@@ -268,7 +304,10 @@ VERBS: dict[str, Verb] = {
     "restart": Verb("train again from step 0", "control:restart", _run_and_json),
     "wait": Verb("wait until a run has ended", "control:wait", _wait),
     "rm": Verb("delete an ended run", "control:remove", _remove),
-    "reconcile": Verb("adopt runs that nobody is in charge of", "control:reconcile", _only_json),
+    "reconcile": Verb("adopt runs that nobody is in charge of", "control:reconcile", _reconcile),
+    "install-autostart": Verb(
+        "look after runs when this host has booted", "autostart:install", _autostart
+    ),
     "check": Verb("say what is wrong with a configuration before it starts", "check:run", _check),
     "estimates": Verb("show how far memory predictions have been off", "estimates:run", _only_json),
     "data": Verb("show what a configuration's data is made of", "data:run", _data),
@@ -279,6 +318,9 @@ VERBS: dict[str, Verb] = {
     "chat": Verb("talk with a model", "use:chat", _chat),
     "compare": Verb("ask base and trained model the same", "use:compare", _compare),
     "export": Verb("merge an adapter into its base, as a model of its own", "use:export", _export),
+    "completions": Verb(
+        "print a script with which a shell completes", "completions:print_completions", _shell
+    ),
     "demo": Verb("train a tiny model right here, on the CPU", "demo:demo", _demo),
 }
 

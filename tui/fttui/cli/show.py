@@ -1,6 +1,8 @@
 """The reading verbs: ls, show, events, metrics."""
 
 import json
+import os
+import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -21,10 +23,16 @@ COLUMNS = ("STATE", "RUN", "STEP", "LOSS", "TOK/S", "ETA", "AGE", "")
 def list_runs(arguments: Namespace) -> int:
     """Print all runs, the newest first, after adopting those that nobody is in charge of."""
     reconcile(state_home())
-    if arguments.json:
-        print(json.dumps([summarize(run).to_json() for run in all_runs()], indent=1))
+    if arguments.sweep:
+        from fttui.cli.queue import members_of
+
+        summaries = members_of(arguments.sweep)
     else:
-        print_table()
+        summaries = [summarize(run) for run in all_runs()]
+    if arguments.json:
+        print(json.dumps([summary.to_json() for summary in reversed(summaries)], indent=1))
+    else:
+        print_table(summaries)
     return ExitCode.DONE
 
 
@@ -71,16 +79,27 @@ def metrics(arguments: Namespace) -> int:
     return ExitCode.DONE
 
 
-def print_table() -> None:
-    """Print the runs as a table, the newest first."""
-    summaries = [summarize(run) for run in reversed(all_runs())]
+def print_table(summaries: list[RunSummary] | None = None) -> None:
+    """Print runs, by default all, as a table, the newest first."""
+    if summaries is None:
+        summaries = [summarize(run) for run in all_runs()]
     if not summaries:
         print("There are no runs yet. fttui demo starts a first one; fttui start CONFIG one of your own.")
         return
-    rows = [COLUMNS, *(_row(summary) for summary in summaries)]
+    rows = [COLUMNS, *(_row(summary) for summary in reversed(summaries))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    columns = _terminal_columns()
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        print(line if columns is None or len(line) <= columns else f"{line[: columns - 1]}~")
+
+
+def _terminal_columns() -> int | None:
+    """Return how wide the terminal is; a file or a pipe gets lines in full."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def _row(summary: RunSummary) -> tuple[str, ...]:
@@ -92,7 +111,7 @@ def _row(summary: RunSummary) -> tuple[str, ...]:
         _number(summary.tokens_per_second),
         duration(summary.eta_seconds),
         duration(time.time() - summary.created_at),
-        one_line(_remark(summary))[:60],
+        one_line(_remark(summary)),
     )
 
 

@@ -4,11 +4,14 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, cast
 
 from fttui.keys import Key, Scope
-from fttui.lines import Line, Span, width_of
+from fttui.lines import Line, Span, line, width_of
 from fttui.widgets.line_panel import LinePanel
 
 if TYPE_CHECKING:
     from fttui.cockpit import Cockpit
+
+
+WAYS_OUT = frozenset({"help", "back", "quit", "new-help", "new-back"})
 
 
 class KeyLine(LinePanel):
@@ -19,21 +22,23 @@ class KeyLine(LinePanel):
         self._scope = scope
         self._idle: Collection[str] = ()
 
-    def show(self, idle: Collection[str]) -> None:
-        """Show the keys; those whose ids are given are dimmed."""
-        self._idle = idle
+    def show(self, idle: Collection[str], scope: Scope | None = None) -> None:
+        """Show the keys, those whose ids are given dimmed; ``scope`` changes whose they are."""
+        self._idle, self._scope = idle, scope or self._scope
         self.redraw()
 
     def draw(self, width: int, _height: int) -> Sequence[Line]:
         """Return the one line."""
-        keys = cast("Cockpit", self.app).keymap.keys_of(self._scope)
-        return [key_line(keys, self._idle, width)]
+        cockpit = cast("Cockpit", self.app)
+        notice = line(Span(" read-only ", "warn")) if cockpit.settings.read_only else ()
+        keys = cockpit.keymap.keys_of(self._scope)
+        return [(*notice, *key_line(keys, self._idle, width - width_of(notice)))]
 
 
 def key_line(keys_of_screen: Sequence[Key], idle: Collection[str], width: int) -> Line:
     """Return as many keys as fit; help and the way out always do."""
     keys = [key for key in keys_of_screen if key.in_footer]
-    ends = [key for key in keys if key.id in ("help", "back", "quit")]
+    ends = [key for key in keys if key.id in WAYS_OUT]
     entries = {
         key.id: (
             Span(f" {key.shown}", "dim" if key.id in idle else "accent"),
