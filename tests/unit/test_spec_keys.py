@@ -130,7 +130,7 @@ def test_old_spellings_are_translated_and_explained(
 
 @pytest.mark.parametrize(
     "line",
-    ["deepspeed: ds.json", "use_muon: true",
+    ["use_badam: true", "use_mca: true",
      "use_llama_pro: true", "resume_from_checkpoint: checkpoint-5",
      "save_strategy: best", "group_by_length: true", "do_train: false"],
 )  # fmt: skip

@@ -35,7 +35,7 @@ ERRORS = [
     (["max_steps: 0"], "max_steps", "nothing would be trained"),
     (["model_name_or_path: demo:big"], "model_name_or_path", "demo:tiny"),
     (["dataset: demo:instruction"], "dataset", "demo:instructions"),
-    (["run: {strategy: deepspeed}"], "run.strategy", "fsdp divides"),
+    (["run: {strategy: deepspeed}"], "run.strategy", "deepspeed: FILE.json"),
     (["run: {nodes: 2}"], "run.nodes", "later release"),
     (["run: {nodes: [a, b]}"], "run.nodes", "later release"),
     (["run: {min_nodes: 2}"], "run.min_nodes", "later release"),

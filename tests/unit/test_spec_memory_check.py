@@ -169,7 +169,7 @@ def test_a_hub_model_is_found_in_the_cache_by_its_branch(
 
 
 @pytest.mark.parametrize(
-    "setting", ["cutoff_len=long", "bf16=perhaps", "lora_rnak=64", "deepspeed=ds.json", "run.gpus=some"]
+    "setting", ["cutoff_len=long", "bf16=perhaps", "lora_rnak=64", "run.strategy=some", "run.gpus=some"]
 )
 def test_an_error_that_may_change_the_memory_leaves_no_number(model: Path, setting: str) -> None:
     words = [f"model_name_or_path={model}", "dataset=demo:instructions", setting]

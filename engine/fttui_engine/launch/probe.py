@@ -14,31 +14,45 @@ from fttui_engine.runs.memory import MemoryRecord, append_probe, read_memory
 from fttui_engine.runs.run import Run
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from fttui_engine.spec.resolved import Resolved
 
 # What a probe calls itself where runs have their id.
 PROBE = "probe"
+_LOOK_SECONDS = 0.1
 
 
-def probe(resolved: "Resolved") -> MemoryRecord:
-    """Train three steps on the longest examples and return prediction and measured peak; raises FttuiError."""
+class Cancelled(FttuiError):
+    """A probe that somebody wanted no more."""
+
+    def __init__(self) -> None:
+        super().__init__("the probe was cancelled")
+
+
+def probe(resolved: "Resolved", cancelled: "Event | None" = None) -> MemoryRecord:
+    """Train three steps on the longest examples and return prediction and measured peak; raises FttuiError.
+
+    Once ``cancelled`` is set, the steps are given up and Cancelled is raised.
+    """
     if not resolved.ok:
         raise WrongRequestError("the configuration has errors", "mend them first; then probe")
     if resolved.run.command is not None:
         raise WrongRequestError("run.command is a program of your own", "a probe knows our own training only")
-    if resolved.run.strategy in ("fsdp", "deepspeed") or resolved.values.get("fsdp", "no") != "no":
+    divides = resolved.run.strategy == "fsdp" or resolved.values.get("fsdp", "no") != "no"
+    if divides or resolved.values.get("deepspeed"):
         raise WrongRequestError(
             "a probe is one process, which cannot divide a model",
             "start the run with max_steps: 3; it records what it took, and fttui estimates shows it",
         )
     with TemporaryDirectory(prefix="fttui-probe-") as folder:
         run = Run(Path(folder) / PROBE)
-        record = _measured(run, resolved)
+        record = _measured(run, resolved, cancelled)
     append_probe(record)
     return record
 
 
-def _measured(run: Run, resolved: "Resolved") -> MemoryRecord:
+def _measured(run: Run, resolved: "Resolved", cancelled: "Event | None") -> MemoryRecord:
     from fttui_engine.spec.resolved import write_spec
 
     attempt = run.attempt(1)
@@ -47,7 +61,7 @@ def _measured(run: Run, resolved: "Resolved") -> MemoryRecord:
     write_spec(resolved.with_value("output_dir", str(run.path / "result"), PROBE), run.spec_path)
     attempt.write_launch(Launch(argv, {}, str(Path.cwd()), None, None))
     with attempt.log_path.open("wb") as log:
-        code = _wait_for(argv, _environment(run, resolved), log.fileno())
+        code = _wait_for(argv, _environment(run, resolved), log.fileno(), cancelled)
     outcome, record = attempt.read_outcome(), read_memory(run.path)
     if outcome is None or outcome.result != "finished":
         text = attempt.log_path.read_text(errors="replace").strip().splitlines() or [f"exit code {code}"]
@@ -74,12 +88,21 @@ def _environment(run: Run, resolved: "Resolved") -> dict[str, str]:
     }
 
 
-def _wait_for(argv: list[str], environment: dict[str, str], log: int) -> int:
-    process = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+def _wait_for(argv: list[str], environment: dict[str, str], log: int, cancelled: "Event | None") -> int:
+    # The probe ends when its standard input does, which is also when this process is gone.
+    process = subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
     try:
+        while cancelled is not None:
+            try:
+                return process.wait(_LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                if cancelled.is_set():
+                    raise Cancelled from None
         return process.wait()
     finally:
         # An interrupted probe leaves no training behind.
         if process.poll() is None:
             process.kill()
             process.wait()
+        if process.stdin:
+            process.stdin.close()

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from fttui_engine.errors import WrongRequestError
-from fttui_engine.launch.gpu_choice import choose_gpus
+from fttui_engine.launch.gpu_choice import GpuChoice, choose
 from fttui_engine.launch.start import worker_argv
 from fttui_engine.runs.run import Plan, Run
+from fttui_engine.supervise.gpu_environment import gpu_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,14 +35,19 @@ def rescale(
         )
     spec = read_spec(run.spec_path)
     if gpus is None:
-        chosen, count = None, processes or 1
+        choice, count = GpuChoice(None), processes or 1
     elif spec.values.get("use_cpu"):
         raise WrongRequestError(
             f"{run.id} trains on the CPU (use_cpu: true)", "give --processes in place of --gpus"
         )
     else:
-        chosen = choose_gpus(tuple(gpus) if not isinstance(gpus, int) else gpus)
-        count = len(chosen or [0])
+        choice = choose(tuple(gpus) if not isinstance(gpus, int) else gpus)
+        count = len(choice.gpus or [0])
+    if spec.values.get("deepspeed") and count != _processes(plan):
+        raise WrongRequestError(
+            f"{run.id} is divided by DeepSpeed, whose checkpoints only go on with as many processes as wrote them",
+            f"resume it with {_processes(plan)} processes; the adapter or model in the checkpoint is whole",
+        )
     batches = spec.run.process_count * int(spec.values["gradient_accumulation_steps"])
     if batches % count:
         fitting = [str(number) for number in range(1, batches + 1) if batches % number == 0]
@@ -49,15 +55,21 @@ def rescale(
             f"{run.id} learns from {batches} batches per step, which {count} processes cannot share equally",
             f"it can go on with {' or '.join(fitting[:12])} processes",
         )
-    visible = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, chosen or []))}
     changed = plan._replace(
-        argv=worker_argv(plan.argv[0], count), gpus=chosen, environment={**plan.environment, **visible}
+        argv=worker_argv(plan.argv[0], count),
+        gpus=choice.gpus,
+        leases=choice.leases,
+        environment={**plan.environment, **gpu_environment(choice.gpus)},
     )
     return changed, _what_changes(plan, count, batches // count, str(spec.values.get("stage")))
 
 
+def _processes(plan: Plan) -> int:
+    return int(plan.argv[-1]) if plan.argv[-1].isdigit() else 1
+
+
 def _what_changes(before: Plan, count: int, accumulation: int, stage: str) -> str:
-    former = int(before.argv[-1]) if before.argv[-1].isdigit() else 1
+    former = _processes(before)
     if former == count:
         return f"{count} processes, as before"
     return (

@@ -149,6 +149,7 @@ class TrainingConfig:
     ddp_bucket_cap_mb: int | None = None
     ddp_find_unused_parameters: bool = False
     fsdp: str = "no"
+    deepspeed: str | None = None
 
     # Empty until the run's folder is known, where the launcher puts it; never empty in the worker.
     output_dir: str = ""

@@ -25,7 +25,6 @@ def _later(names: str, what: str, *neutral: str) -> KnownKeys:
 
 
 REFUSED = (
-    _later("deepspeed", "DeepSpeed"),
     _later(
         "accelerator_config parallelism_config",
         "Dividing the work otherwise than run.strategy can say",

@@ -15,4 +15,10 @@ RANKS = (
         "Divide the model among the GPUs (run.strategy: fsdp); shard_grad_op divides less, and is faster.",
         choices=("no", "full_shard", "shard_grad_op"),
     ),
+    Key(
+        "deepspeed",
+        "path",
+        None,
+        "File (JSON) by which DeepSpeed divides optimizer, gradients or weights among the GPUs (ZeRO).",
+    ),
 )

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 # Their state is as large as the weights, or a counter; bitsandbytes' and Adafactor's has other shapes.
 DIVISIBLE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd", "adagrad", "rmsprop")
-# What has a head of its own or a second model beside it has not been divided yet.
-DIVISIBLE_STAGES = ("sft", "pt")
+# ppo writes its answers token by token, and for each of them a divided model would be put together once.
+DIVISIBLE_STAGES = ("sft", "pt", "rm", "dpo", "kto")
 
 
 def check_ranks(case: "Lint") -> None:
@@ -29,13 +29,10 @@ def check_ranks(case: "Lint") -> None:
         _check_processes(case, gpu_count, processes)
     count = gpu_count or processes
     divides = "fsdp" in (case.values["run.strategy"], *_words(case))
-    if case.values["run.strategy"] == "deepspeed":
-        case.error(
-            "run.strategy",
-            "DeepSpeed needs a later release of fttui; fsdp divides weights, gradients and optimizer too.",
-            found="deepspeed",
-            suggestion="fsdp",
-        )
+    if case.values["run.strategy"] == "deepspeed" or "deepspeed" in case.values:
+        from fttui_engine.spec.lint.deepspeed import check_deepspeed
+
+        check_deepspeed(case, count)
     elif count == 1 and (divides or case.values["run.strategy"] != "auto"):
         key = "run.strategy" if case.values["run.strategy"] != "auto" else "fsdp"
         case.warn(key, f"{key} has no effect with one process; run.gpus says how many GPUs train.")
@@ -100,8 +97,8 @@ def obstacles_to_dividing(values: Mapping[str, Any]) -> Iterator[Obstacle]:
         yield Obstacle("optim", text, optimizer, "adamw_torch")
     if values["stage"] not in DIVISIBLE_STAGES:
         text = (
-            f"Dividing the model (fsdp) with stage: {values['stage']} needs a later release of fttui; ddp works, where "
-            "each GPU has room for the whole model."
+            f"A divided model (fsdp) cannot do stage: {values['stage']}, whose answers are written token by token: it "
+            "would be put together for each of them. ddp works, where each GPU has room for the whole model."
         )
         yield Obstacle("run.strategy", text, "fsdp", "ddp")
     if values.get("do_predict"):

@@ -198,7 +198,8 @@ def _chunked_loss(values: Values, _: Prediction, __: Device) -> Iterator[tuple[V
 
 def _divided(values: Values, _: Prediction, device: Device) -> Iterator[tuple[Values, str]]:
     """FSDP divides weights, gradients and optimizer states among the GPUs; activations stay with each."""
-    divides = values["run"].get("strategy") in ("fsdp", "deepspeed") or values.get("fsdp", "no") != "no"
+    divides = values["run"].get("strategy") == "fsdp" or values.get("fsdp", "no") != "no"
+    divides = divides or bool(values.get("deepspeed"))
     if device.on_cpu or divides or values.get("quantization_bit") == 8:
         return
     if values["stage"] not in DIVISIBLE_STAGES or values["optim"] not in DIVISIBLE_OPTIMIZERS:

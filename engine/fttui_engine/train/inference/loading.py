@@ -30,7 +30,7 @@ def say(line: str) -> None:
 def import_libraries(config: TrainingConfig) -> None:
     """Import torch and transformers without what using a model does not need."""
     packed = config.quantization_bit is not None
-    import_transformers(("datasets", "kernels") if packed else ("datasets", "bitsandbytes", "kernels"))
+    import_transformers(("datasets", "deepspeed", "kernels", *(() if packed else ("bitsandbytes",))))
 
 
 def load_trained(request: Request, *, dtype: str | None = None, packed: bool = True) -> Loaded:

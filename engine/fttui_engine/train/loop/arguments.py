@@ -5,6 +5,7 @@ from typing import Any
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.models.kernels import Kernels
 from fttui_engine.train.models.load import keeps_bf16
+from fttui_engine.train.ranks.zero import zero_settings
 
 
 def follows_the_best(config: TrainingConfig) -> bool:
@@ -84,6 +85,7 @@ def training_arguments(
         # Their types still know the old form only, which is deprecated.
         fsdp=config.fsdp != "no" or None,  # type: ignore[arg-type]
         fsdp_config=_fsdp_config(config) if config.fsdp != "no" else None,
+        deepspeed=zero_settings(config),
         # What it says, and to whom: only to us.
         report_to="none",
         disable_tqdm=True,

@@ -7,7 +7,14 @@ import torch
 from transformers import Trainer
 
 from fttui_engine.train.ranks.group import Ranks
-from fttui_engine.train.ranks.sharding import gather_optimizer, gather_weights, load_optimizer
+from fttui_engine.train.ranks.sharding import (
+    divide_on_cpu,
+    division_precision,
+    gather_optimizer,
+    gather_weights,
+    load_optimizer,
+)
+from fttui_engine.train.ranks.zero import gather_zero_weights, is_divided
 
 IGNORED_LABEL = -100
 
@@ -23,6 +30,22 @@ class RankTrainer(Trainer):
         super().__init__(**arguments)
         self.ranks = ranks
         self._filler: tuple[dict[str, Any], int] | None = None
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Make the accelerator, which divides the weights on a CPU too."""
+        if self.args.fsdp:
+            dtype = self._dtype_of_divided_weights()
+            self.args.fsdp_plugin_args["mixed_precision_policy"] = division_precision(dtype)
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp and not self.is_fsdp_enabled:
+            divide_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
+
+    def _dtype_of_divided_weights(self) -> torch.dtype | None:
+        """Return what float32 weights are rounded to before they are put together; ``None`` leaves them as they are."""
+        if self.args.bf16:
+            return torch.bfloat16
+        return torch.float16 if self.args.fp16 else None
 
     # ---- The same examples ----
 
@@ -103,6 +126,9 @@ class RankTrainer(Trainer):
         if self.is_fsdp_enabled:
             trained_only = hasattr(self.model, "peft_config")
             state = gather_weights(self.model, trained_only=trained_only, keep=self.ranks.is_main)
+        elif any(map(is_divided, self.model.parameters())):
+            trained_only = hasattr(self.model, "peft_config")
+            state = gather_zero_weights(self.model, trained_only=trained_only, keep=self.ranks.is_main)
         if self.ranks.is_main:
             folder = output_dir or str(self.args.output_dir)
             Path(folder).mkdir(parents=True, exist_ok=True)

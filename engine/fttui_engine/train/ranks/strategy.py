@@ -8,7 +8,7 @@ from fttui_engine.spec.lint.ranks import obstacles_to_dividing
 from fttui_engine.train.errors import CheckpointError
 from fttui_engine.train.ranks.group import Ranks
 
-SINGLE, DDP, FSDP = "single", "ddp", "fsdp"
+SINGLE, DDP, FSDP, DEEPSPEED = "single", "ddp", "fsdp", "deepspeed"
 
 # Of a card's memory; the rest is the CUDA context, NCCL's buffers and what the prediction misses.
 _USABLE = 0.9
@@ -21,7 +21,9 @@ class Strategy(NamedTuple):
     reason: str
 
     def settle(self, config: TrainingConfig) -> TrainingConfig:
-        """Return the configuration in which ``fsdp`` is set exactly where the weights are divided."""
+        """Return the configuration in which ``fsdp`` and ``deepspeed`` are set exactly where they divide."""
+        if self.name != DEEPSPEED:
+            config = dataclasses.replace(config, deepspeed=None)
         if self.name != FSDP:
             return dataclasses.replace(config, fsdp="no")
         return config if config.fsdp != "no" else dataclasses.replace(config, fsdp="full_shard")
@@ -32,6 +34,8 @@ def choose_strategy(config: TrainingConfig, wanted: str, ranks: Ranks) -> Strate
     if ranks.count == 1:
         # A checkpoint is the same whatever strategy wrote it, so that one process may go on with it.
         return Strategy(SINGLE, "there is one process")
+    if config.deepspeed is not None:
+        return Strategy(DEEPSPEED, f"as {config.deepspeed} says")
     if config.fsdp != "no":
         return Strategy(FSDP, "as asked for")
     if wanted in (DDP, FSDP):
