@@ -1,40 +1,84 @@
 """Which GPUs a run may see, decided once, before it starts."""
 
-import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fttui_engine.errors import WrongRequestError
 from fttui_engine.runs.files import DamagedFileError
 from fttui_engine.runs.journal import read_state
 from fttui_engine.runs.run import Run, all_runs
+from fttui_engine.runs.states import State
 
 if TYPE_CHECKING:
     from fttui_engine.hardware.gpus import Gpu
 
+Wanted = int | str | tuple[int | str, ...]
 
-def choose_gpus(wanted: int | str | tuple[int | str, ...]) -> list[int] | None:
-    """Return the indices of the GPUs for a run, ``None`` for a run on the CPU.
+
+class GpuChoice(NamedTuple):
+    """The GPUs for a run."""
+
+    gpus: list[int] | None
+    """Their indices, ``None`` for a run on the CPU."""
+    leases: tuple[str, ...] = ()
+    """The locks that make them the run's own."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know about them."""
+
+
+def choose_gpus(wanted: Wanted) -> list[int] | None:
+    """Return the indices of the GPUs for a run, ``None`` for a run on the CPU; raises WrongRequestError."""
+    return choose(wanted).gpus
+
+
+def choose(wanted: Wanted) -> GpuChoice:
+    """Return GPUs that no run has, or exactly those that a person named, even if a run has them.
 
     ``wanted`` is the value of ``run.gpus``: ``auto``, ``none``, a number of GPUs, or indices. ``auto`` is one GPU,
     because transformers spreads over all GPUs that it sees in one process (DataParallel: slower, and not resumable
     exactly). Raises WrongRequestError where there are not that many.
     """
     if wanted in ("none", 0):
-        return None
+        return GpuChoice(None)
     gpus = _visible_gpus()
     if isinstance(wanted, tuple):
-        return _these(wanted, gpus)
+        named = _these(wanted, gpus)
+        return _share([gpu for gpu in gpus if gpu.index in named], named)
     count = 1 if wanted == "auto" else int(wanted)
     if not gpus and wanted == "auto":
-        return None
+        return GpuChoice(None)
+    _require_so_many(count, gpus)
+    taken = _taken(gpus)
+    free = sorted(
+        (gpu for gpu in gpus if gpu.index not in taken), key=lambda gpu: (-_free_bytes(gpu), gpu.index)
+    )
+    if len(free) < count:
+        users = ", ".join(f"GPU {index} by {who}" for index, who in sorted(taken.items()))
+        raise WrongRequestError(
+            f"run.gpus: {_gpus(count)} wanted and {len(free)} free; in use: {users}",
+            "--queue waits for them (fttui start --queue); --gpus 0, would share GPU 0",
+        )
+    return _lease(free[:count])
+
+
+def require_gpus(wanted: Wanted) -> int | tuple[int, ...]:
+    """Return how many GPUs a queued run is to wait for (0: none), or which; raises WrongRequestError."""
+    if wanted in ("none", 0):
+        return 0
+    gpus = _visible_gpus()
+    if isinstance(wanted, tuple):
+        return tuple(_these(wanted, gpus))
+    if wanted == "auto":
+        return min(1, len(gpus))
+    _require_so_many(int(wanted), gpus)
+    return int(wanted)
+
+
+def _require_so_many(count: int, gpus: "list[Gpu]") -> None:
     if len(gpus) < count:
         raise WrongRequestError(
             f"run.gpus: {count} GPUs are wanted and this machine shows {len(gpus)}",
             "ask for fewer, or write gpus: none to train on the CPU",
         )
-    taken = _taken_by_live_runs()
-    by_room = sorted(gpus, key=lambda gpu: (gpu.index in taken, -_free_bytes(gpu), gpu.index))
-    return sorted(gpu.index for gpu in by_room[:count])
 
 
 def _these(wanted: tuple[int | str, ...], gpus: "list[Gpu]") -> list[int]:
@@ -45,18 +89,48 @@ def _these(wanted: tuple[int | str, ...], gpus: "list[Gpu]") -> list[int]:
     return [int(index) for index in wanted]
 
 
+def _lease(gpus: "list[Gpu]") -> GpuChoice:
+    from fttui_engine.supervise.leases import LeaseError, lease_name, lock_folder
+
+    indices = sorted(gpu.index for gpu in gpus)
+    try:
+        lock_folder()
+    except LeaseError as error:
+        return GpuChoice(indices, (), (f"no lease was taken: {error.message}; {error.hint}",))
+    return GpuChoice(indices, tuple(sorted(lease_name(gpu.index, gpu.uuid) for gpu in gpus)))
+
+
+def _share(gpus: "list[Gpu]", order: list[int]) -> GpuChoice:
+    """Take what a person named: those that a run has are shared with it, and said to be."""
+    taken = _taken(gpus)
+    choice = _lease([gpu for gpu in gpus if gpu.index not in taken])
+    remarks = tuple(f"GPU {index} is in use by {who} too" for index, who in sorted(taken.items()))
+    return GpuChoice(order, choice.leases, (*choice.remarks, *remarks))
+
+
+def _taken(gpus: "list[Gpu]") -> dict[int, str]:
+    """Return who has which GPU: by its lease, whoever's it is, else by the plans of this user's runs."""
+    from fttui_engine.supervise.leases import holder_of, lease_name
+
+    taken = _taken_by_live_runs()
+    for gpu in gpus:
+        if holder := holder_of(lease_name(gpu.index, gpu.uuid)):
+            taken[gpu.index] = str(holder)
+    there = {gpu.index for gpu in gpus}
+    return {index: who for index, who in taken.items() if index in there}
+
+
+def _gpus(count: int) -> str:
+    return "1 GPU is" if count == 1 else f"{count} GPUs are"
+
+
 def _visible_gpus() -> "list[Gpu]":
     """Return the GPUs of this machine that CUDA_VISIBLE_DEVICES, where it is set, leaves to us."""
     if not _driver_is_there():
         return []
-    from fttui_engine.hardware.gpus import read_gpus
+    from fttui_engine.hardware.free_gpus import visible_gpus
 
-    gpus = list(read_gpus().gpus)
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is None:
-        return gpus
-    names = {name.strip() for name in allowed.split(",")}
-    return [gpu for gpu in gpus if str(gpu.index) in names or gpu.uuid in names]
+    return visible_gpus()
 
 
 def _driver_is_there() -> bool:
@@ -70,8 +144,13 @@ def _driver_is_there() -> bool:
     return True
 
 
-def _taken_by_live_runs() -> set[int]:
-    return {gpu for run in all_runs() if read_state(run).state.is_live for gpu in _gpus_of(run)}
+def _taken_by_live_runs() -> dict[int, str]:
+    return {gpu: run.id for run in all_runs() if _is_at_work(run) for gpu in _gpus_of(run)}
+
+
+def _is_at_work(run: Run) -> bool:
+    state = read_state(run).state
+    return state.is_live and state is not State.QUEUED
 
 
 def _gpus_of(run: Run) -> list[int]:
@@ -95,7 +174,8 @@ def gpu_to_use(wanted: int | None) -> int | None:
         return _these((wanted,), gpus)[0]
     if not gpus:
         return None
-    free = sorted((gpu for gpu in gpus if gpu.index not in _taken_by_live_runs()), key=_free_bytes)
+    taken = _taken(gpus)
+    free = sorted((gpu for gpu in gpus if gpu.index not in taken), key=_free_bytes)
     if not free:
         raise WrongRequestError(
             "every GPU is busy with a run",

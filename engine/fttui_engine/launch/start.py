@@ -13,6 +13,8 @@ from fttui_engine.supervise.creation import start_plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fttui_engine.launch.gpu_choice import Wanted
+    from fttui_engine.launch.queue import QueueWish
     from fttui_engine.spec.resolved import Resolved
 
 GRACE_SECONDS = 60.0
@@ -21,21 +23,27 @@ GRACE_SECONDS = 60.0
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def start(resolved: "Resolved", name: str | None = None) -> Run:
-    """Start a run of a resolved configuration; raises WrongRequestError with all that is wrong with it."""
-    if not resolved.ok:
-        errors = resolved.findings.errors
-        lines = "\n".join(error.message for error in errors)
-        count = "one thing" if len(errors) == 1 else f"{len(errors)} things"
-        raise WrongRequestError(lines, f"{count} to mend; nothing was started")
+def start(
+    resolved: "Resolved",
+    name: str | None = None,
+    queue: "QueueWish | None" = None,
+    say: "Callable[[str], object] | None" = None,
+) -> Run:
+    """Start a run of a resolved configuration, or queue it; raises WrongRequestError with all that is wrong with it.
+
+    ``say`` is told what a person should know of its GPUs.
+    """
+    require_ok(resolved)
     name = check_name(name or resolved.run.name or default_name(resolved))
     if resolved.run.command:
         environment = {"PYTHONUNBUFFERED": "1", **(resolved.run.environment or {})}
         plan = _plan(name, "command", list(resolved.run.command), environment, resolved)
     else:
         plan = _plan(name, "train", _worker_argv(resolved), _worker_environment(resolved), resolved)
-
     _require_program(plan)
+    request = queue.request(_wanted(resolved)) if queue else None
+    if plan.kind == "train":
+        plan = _with_gpus(plan, "none" if queue else _wanted(resolved), say)
 
     def write_spec(path: Path, output_dir: str) -> None:
         from fttui_engine.spec.resolved import write_spec
@@ -43,11 +51,26 @@ def start(resolved: "Resolved", name: str | None = None) -> Run:
         origin = resolved.origins.get("output_dir", "default")
         write_spec(resolved.with_value("output_dir", output_dir, origin), path)
 
-    return start_plan(plan, write_spec, take_over=bool(resolved.values.get("overwrite_output_dir")))
+    take_over = bool(resolved.values.get("overwrite_output_dir"))
+    return start_plan(plan, write_spec, take_over=take_over, queue=request)
 
 
-def start_command(name: str | None, argv: "Sequence[str]") -> Run:
-    """Start any program as a run; it is not interpreted by a shell."""
+def require_ok(resolved: "Resolved") -> None:
+    """Raise WrongRequestError with all that is wrong with a configuration."""
+    if not resolved.ok:
+        errors = resolved.findings.errors
+        lines = "\n".join(error.message for error in errors)
+        count = "one thing" if len(errors) == 1 else f"{len(errors)} things"
+        raise WrongRequestError(lines, f"{count} to mend; nothing was started")
+
+
+def start_command(
+    name: str | None,
+    argv: "Sequence[str]",
+    queue: "QueueWish | None" = None,
+    gpus: "int | tuple[int, ...]" = 0,
+) -> Run:
+    """Start any program as a run, or queue it for so many GPUs; it is not interpreted by a shell."""
     if not argv:
         raise WrongRequestError(
             "there is no command to start", "write it after --: fttui start -- python train.py"
@@ -56,7 +79,8 @@ def start_command(name: str | None, argv: "Sequence[str]") -> Run:
     # PYTHONUNBUFFERED, because a Python program that writes to a file otherwise shows its log in pieces of 8 KiB.
     plan = Plan(name, "command", list(argv), {"PYTHONUNBUFFERED": "1"}, _folder(), "", None, GRACE_SECONDS)
     _require_program(plan)
-    return start_plan(plan, _write_command_spec(plan))
+    request = queue.request(gpus) if queue else None
+    return start_plan(plan, _write_command_spec(plan), queue=request)
 
 
 def default_name(resolved: "Resolved") -> str:
@@ -70,14 +94,6 @@ def default_name(resolved: "Resolved") -> str:
 
 
 def _plan(name: str, kind: str, argv: list[str], environment: dict[str, str], resolved: "Resolved") -> Plan:
-    from fttui_engine.launch.gpu_choice import choose_gpus
-
-    wanted = "none" if resolved.values.get("use_cpu") else resolved.run.gpus
-    gpus = choose_gpus(wanted) if kind == "train" else None
-    if kind == "train":
-        # PCI_BUS_ID, because CUDA's own order (fastest first) differs from NVML's and so from the screens'.
-        visible = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus or []))}
-        environment = {**visible, **environment}
     output_dir = str(resolved.values.get("output_dir") or "")
     restart = resolved.run.restart or {}
     return Plan(
@@ -87,12 +103,35 @@ def _plan(name: str, kind: str, argv: list[str], environment: dict[str, str], re
         environment,
         _folder(),
         output_dir,
-        gpus,
+        None,
         GRACE_SECONDS,
         restart.get("max", 0),
         restart.get("backoff_seconds"),
         resolved.run.log_max_bytes,
+        resume_after_reboot=resolved.run.resume_after_reboot,
     )
+
+
+def _wanted(resolved: "Resolved") -> "Wanted":
+    """Return the GPUs that a configuration wants; a program of one's own wants none unless it is said."""
+    if resolved.values.get("use_cpu") or (
+        resolved.run.command and resolved.origins.get("run.gpus", "default") == "default"
+    ):
+        return "none"
+    return resolved.run.gpus
+
+
+def _with_gpus(plan: Plan, wanted: "Wanted", say: "Callable[[str], object] | None") -> Plan:
+    """Return the plan with GPUs chosen, which the environment of the configuration may overrule."""
+    from fttui_engine.launch.gpu_choice import choose
+    from fttui_engine.supervise.gpu_environment import gpu_environment
+
+    choice = choose(wanted)
+    if say:
+        for remark in choice.remarks:
+            say(remark)
+    environment = {**gpu_environment(choice.gpus), **plan.environment}
+    return plan._replace(environment=environment, gpus=choice.gpus, leases=choice.leases)
 
 
 def _require_program(plan: Plan) -> None:

@@ -75,6 +75,8 @@ class Outcome(NamedTuple):
     checkpoint: str | None = None
     lighter: Json | None = None
     """Settings that need less memory for the same result, where the user allows for them."""
+    needed_bytes: int | None = None
+    """For ``disk_full``: the room without which the next attempt would end as this one did."""
 
 
 class Exit(NamedTuple):
@@ -125,6 +127,10 @@ class Attempt:
             whole_number(value.get("fruitless")) or 0,
             _object_or_none(value.get("settings")),
         )
+
+    def withdraw_launch(self) -> None:
+        """Forget a command that was decided on and never started."""
+        (self.path / "launch.json").unlink(missing_ok=True)
 
     def write_launch(self, launch: Launch) -> None:
         """Record the exact command, before it is run."""
@@ -224,6 +230,7 @@ def _read_outcome(path: Path) -> Outcome | None:
         kind=str(value.get("kind") or ""),
         checkpoint=_text_or_none(value.get("checkpoint")),
         lighter=_object_or_none(value.get("lighter")),
+        needed_bytes=whole_number(value.get("needed_bytes")),
     )
 
 

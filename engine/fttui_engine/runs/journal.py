@@ -87,7 +87,7 @@ def rebuild_state(run: "Run") -> RunState:
         if event.state is None:
             continue
         state = state._replace(state=event.state, detail="")
-        if event.state is State.STARTING:
+        if event.state in (State.STARTING, State.QUEUED):
             state = state._replace(ended_at=None, exit=None, attempt_started_at=None)
         if not event.state.is_live:
             state = state._replace(ended_at=event.time, exit=_verdict(event.data.get("exit")))

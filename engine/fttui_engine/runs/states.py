@@ -34,8 +34,9 @@ LIVE = frozenset({State.QUEUED, State.STARTING, State.RUNNING, State.STOPPING})
 _ENDED = frozenset(State) - LIVE
 
 _NEXT: dict[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.STARTING, State.STOPPED, State.PARKED}),
-    State.STARTING: frozenset({State.RUNNING, State.STOPPING}) | _ENDED,
+    State.QUEUED: frozenset({State.STARTING, State.STOPPING}) | _ENDED,
+    # Back in line, where somebody else took the GPU before the attempt had a process.
+    State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.QUEUED}) | _ENDED,
     # Starting again by itself, after a failure.
     State.RUNNING: frozenset({State.STARTING, State.STOPPING}) | _ENDED,
     State.STOPPING: _ENDED,

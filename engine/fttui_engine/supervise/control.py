@@ -29,6 +29,7 @@ from fttui_engine.runs.identity import (
 from fttui_engine.runs.journal import ExitVerdict, Journal, read_state
 from fttui_engine.runs.lifetime import liveness_of
 from fttui_engine.runs.lock import charge_lock
+from fttui_engine.runs.queueing import QueueRequest, read_queue_request, write_queue_request
 from fttui_engine.runs.run import (
     Plan,
     Run,
@@ -38,6 +39,7 @@ from fttui_engine.runs.run import (
 )
 from fttui_engine.runs.states import State
 from fttui_engine.supervise.evidence import recorded_process
+from fttui_engine.supervise.gpu_environment import with_gpus
 from fttui_engine.supervise.output import reclaim_output, release_output
 from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
 
@@ -80,10 +82,17 @@ def _await_answer(run: Run, command: Command) -> Answer:
     return answer
 
 
-def resume(run: Run, from_step: int | None = None, changed: Plan | None = None, change: str = "") -> Run:
+def resume(
+    run: Run,
+    from_step: int | None = None,
+    changed: Plan | None = None,
+    change: str = "",
+    queue: QueueRequest | None = None,
+) -> Run:
     """Go on with an ended run from its newest whole checkpoint, or from the one of ``from_step``.
 
-    A ``changed`` plan replaces the run's own; ``change`` says how it differs.
+    A ``changed`` plan replaces the run's own; ``change`` says how it differs. With ``queue`` it waits for its turn; a
+    run that was queued before does so anyway, unless its plan is changed.
     """
     plan = run.read_plan()
     if from_step is not None:
@@ -99,7 +108,9 @@ def resume(run: Run, from_step: int | None = None, changed: Plan | None = None, 
             f"fttui restart {run.id} trains it again from the start; fttui resume --from STEP goes back to a step",
         )
     message = f"Resume asked for with {change}." if change else "Resume asked for."
-    return _next_attempt(run, Request(NEWEST, from_step), "resume_requested", message, changed)
+    return _next_attempt(
+        run, Request(NEWEST, from_step), "resume_requested", message, changed=changed, queue=queue
+    )
 
 
 def restart(run: Run) -> Run:
@@ -191,6 +202,8 @@ def _restarted_before_it_began(run: Run) -> str:
     """Return what was restarted, ``host`` or ``container``, while the present attempt had no process yet; else ``""``."""
     value = read_json_or_none(run.keeper_path) or {}
     keeper = identity_from_json(value.get("keeper"))
+    if read_state(run).state is State.QUEUED:
+        return ""  # it waited, and waits on
     if keeper is None or value.get("attempt") == read_state(run).attempt:
         return ""
     if keeper.boot_id != boot_id():
@@ -198,13 +211,29 @@ def _restarted_before_it_began(run: Run) -> str:
     return "container" if keeper.pid_namespace != pid_namespace() else ""
 
 
-def _next_attempt(run: Run, request: Request, event: str, message: str, changed: Plan | None = None) -> Run:
+def _next_attempt(
+    run: Run,
+    request: Request,
+    event: str,
+    message: str,
+    *,
+    changed: Plan | None = None,
+    queue: QueueRequest | None = None,
+) -> Run:
     adopt(run)
     with charge_lock(run):
         _refuse_live(run, "nothing was changed")
+        queue = queue or (None if changed else _queued_again(run))
+        if not queue:
+            _refuse_leased(run, changed or run.read_plan())
         with reclaim_output(run):
             # Asked of the attempt before, by somebody who was killed over it: not to end the new one.
             refuse_commands(run, "the run had ended before it could be asked")
+            if queue:
+                write_queue_request(run.queue_path, queue)
+                changed = with_gpus(changed or run.read_plan(), None)._replace(leases=())
+            else:
+                run.queue_path.unlink(missing_ok=True)
             if changed:
                 run.write_plan(changed)
             number = max(run.latest_attempt_number(), read_state(run).attempt) + 1
@@ -213,7 +242,7 @@ def _next_attempt(run: Run, request: Request, event: str, message: str, changed:
             run.attempt(number).create(request)
             journal = Journal(run)
             journal.move(
-                State.STARTING,
+                State.QUEUED if queue else State.STARTING,
                 event,
                 message,
                 attempt=number,
@@ -229,6 +258,26 @@ def _next_attempt(run: Run, request: Request, event: str, message: str, changed:
                     _fail_to_start(run, journal)
                 raise
     return run
+
+
+def _queued_again(run: Run) -> QueueRequest | None:
+    """Return the request of a run that was queued before: at the end of the line, and waiting for no other run."""
+    before = read_queue_request(run.queue_path)
+    return before and before._replace(queued_at=time.time(), after=())
+
+
+def _refuse_leased(run: Run, plan: Plan) -> None:
+    """Raise WrongRequestError where another run has a GPU of this one."""
+    if not plan.leases:
+        return
+    from fttui_engine.supervise.leases import holder_of, is_of
+
+    for name in plan.leases:
+        if (holder := holder_of(name)) and not is_of(holder, run):
+            raise WrongRequestError(
+                f"a GPU of {run.id} is in use by {holder} now",
+                f"fttui resume {run.id} --queue waits for a free one",
+            )
 
 
 def _fail_to_start(run: Run, journal: Journal) -> None:

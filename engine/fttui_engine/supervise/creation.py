@@ -7,10 +7,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from fttui_engine.errors import WrongRequestError
 from fttui_engine.runs.attempt import SCRATCH, Launch, Request
 from fttui_engine.runs.home import ensure_home
 from fttui_engine.runs.journal import Journal
 from fttui_engine.runs.lock import charge_lock
+from fttui_engine.runs.queueing import QueueRequest, write_queue_request
 from fttui_engine.runs.run import (
     Plan,
     Run,
@@ -25,9 +27,14 @@ from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
 
 
 def start_plan(
-    plan: Plan, write_spec: Callable[[Path, str], None], home: Path | None = None, *, take_over: bool = False
+    plan: Plan,
+    write_spec: Callable[[Path, str], None],
+    home: Path | None = None,
+    *,
+    take_over: bool = False,
+    queue: QueueRequest | None = None,
 ) -> Run:
-    """Create the run directory of a plan, start its first attempt and return the run.
+    """Create the run directory of a plan, start its first attempt or queue it, and return the run.
 
     ``plan.output_dir`` may be empty: then the checkpoints go into the run directory; ``write_spec`` is given the path
     to write to and the output folder that it came to. The whole directory appears at once, by rename, with its lock
@@ -43,9 +50,16 @@ def start_plan(
             final = plan._replace(output_dir=plan.output_dir or str(run.checkpoints_dir))
             write_spec(draft.spec_path, final.output_dir)
             draft.write_plan(final)
-            draft.attempt(1).write_launch(Launch(plan.argv, plan.environment, plan.cwd, None, None))
+            if queue:
+                write_queue_request(draft.queue_path, queue)
+            else:
+                draft.attempt(1).write_launch(Launch(plan.argv, plan.environment, plan.cwd, None, None))
 
-        Journal(draft).move(State.STARTING, "created", f"Created by process {os.getpid()}.", attempt=1)
+        created = f"Created by process {os.getpid()}."
+        if queue:
+            Journal(draft).move(State.QUEUED, "queued", f"{created} It waits in the queue.", attempt=1)
+        else:
+            Journal(draft).move(State.STARTING, "created", created, attempt=1)
         with charge_lock(draft), claim_output(plan.output_dir, take_over=take_over) as set_owner:
             run = claim_run_folder(plan.name, draft.path, finish, home)
             set_owner(run)
@@ -53,7 +67,10 @@ def start_plan(
                 from fttui_engine.runs.checkpoints import retire
 
                 retire(Path(plan.output_dir), run.id)
-            spawn_keeper(run, 1)
+            if queue:
+                spawn_keeper(run)
+            else:
+                _start_with_leases(run, plan)
             return run
     except BaseException:
         from fttui_engine.supervise.evidence import recorded_process
@@ -62,3 +79,21 @@ def start_plan(
         if not keeper_is_alive(run) and not (process and process.is_alive) and run.path.exists():
             delete_run_folder(run)
         raise
+
+
+def _start_with_leases(run: Run, plan: Plan) -> None:
+    """Start the first attempt with its leases already in the keeper's hands."""
+    if not plan.leases:
+        spawn_keeper(run, 1)
+        return
+    from fttui_engine.supervise.leases import release, take_all
+
+    descriptors = take_all(plan.leases, run)
+    if descriptors is None:
+        raise WrongRequestError(
+            "another run has taken the GPU at this very moment", "try again, or queue it: fttui start --queue"
+        )
+    try:
+        spawn_keeper(run, 1, descriptors)
+    finally:
+        release(descriptors)

@@ -8,6 +8,7 @@ and is never upgraded while it lives. What it promises:
 - No attempt runs a single instruction before ``keeper.json`` says who it is: the forked child waits at a gate.
 - Every attempt that ends under it leaves an ``exit.json``, whatever the supervisor is doing.
 - It holds ``keeper.lock`` as long as it lives, and the attempt's process the lock in the attempt's folder.
+- It holds the leases of the run (its GPUs), and gives every attempt a share of them.
 - While anything is left to do there is a supervisor: one that dies is followed by another.
 """
 
@@ -36,6 +37,7 @@ QUICK_RESTARTS = 8
 STEADY_SECONDS = 10.0
 """A supervisor that lived this long died of something new."""
 
+MOST_LEASES = 128
 EXEC_FAILED = 127
 GATE_CLOSED = 125
 OOM_SCORE_RAISE = 500
@@ -45,8 +47,9 @@ OOM_SCORE_RAISE = 500
 class Keeper:
     """The loop over three kinds of children: the attempt, the supervisor, and adopted orphans."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, leases: list[int]) -> None:
         self._run = run
+        self._leases = leases
         self._alive = hold(run.keeper_lock_path)
         self._attempt: Attempt | None = None
         self._attempt_pid = 0
@@ -164,9 +167,12 @@ class Keeper:
         """Do what the supervisor asks: the only wish that it has is the start of the next attempt."""
         while True:
             try:
-                message = self._ours.recv(64)
+                message, leases, _, _ = socket.recv_fds(self._ours, 64, MOST_LEASES)
             except BlockingIOError:
                 return
+            self._leases += leases
+            for lease in leases:
+                os.set_inheritable(lease, False)
             verb, _, number = message.partition(b" ")
             latest = self._attempt.number if self._attempt else 0
             if verb == b"start" and number.isdigit() and not self._attempt_pid and int(number) > latest:
@@ -189,7 +195,7 @@ class Keeper:
         pid = os.fork()
         if pid == 0:
             os.close(gate_write)
-            _become_attempt(self._run, attempt, launch, gate_read, alive)
+            _become_attempt(self._run, attempt, launch, gate_read, [alive, *self._leases])
         os.close(gate_read)
         os.close(alive)
         self._attempt, self._attempt_pid, self._attempt_started_at = attempt, pid, time.time()
@@ -210,8 +216,11 @@ class Keeper:
         )
 
 
-def _become_attempt(run: Run, attempt: Attempt, launch: Launch, gate_read: int, alive: int) -> NoReturn:
-    """Turn the forked child into the attempt once the gate opens; a keeper that died before closes it for ever."""
+def _become_attempt(run: Run, attempt: Attempt, launch: Launch, gate_read: int, held: list[int]) -> NoReturn:
+    """Turn the forked child into the attempt once the gate opens; a keeper that died before closes it for ever.
+
+    ``held`` are the locks that are to be free when the attempt has ended, and not before.
+    """
     status = EXEC_FAILED
     try:
         os.setsid()
@@ -221,9 +230,9 @@ def _become_attempt(run: Run, attempt: Attempt, launch: Launch, gate_read: int, 
         _raise_oom_score()
         if os.read(gate_read, 1) != b"g":
             os._exit(GATE_CLOSED)
-        os.closerange(3, alive)
-        os.closerange(alive + 1, 4096)
-        os.set_inheritable(alive, True)
+        _close_all_but(held)
+        for descriptor in held:
+            os.set_inheritable(descriptor, True)
         _default_signals()
         environment = {**os.environ, **launch.environment}
         environment.pop("FTTUI_ROLE", None)
@@ -243,6 +252,14 @@ def _become_attempt(run: Run, attempt: Attempt, launch: Launch, gate_read: int, 
         os.write(2, f"fttui: cannot run {launch.argv[0]!r}: {error}\n".encode())
     finally:
         os._exit(status)
+
+
+def _close_all_but(kept: list[int]) -> None:
+    first = 3
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, 4096)
 
 
 def _raise_oom_score() -> None:
@@ -268,14 +285,13 @@ def _default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _detach(ready_write: int) -> None:
+def _detach(kept: list[int]) -> None:
     """Leave the session of whoever called, and every file of theirs."""
     os.setsid()
     os.chdir("/")
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    os.closerange(3, ready_write)
-    os.closerange(ready_write + 1, 4096)
+    _close_all_but(kept)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise SystemExit("this kernel has no child subreapers")
@@ -285,8 +301,11 @@ def main(ready_write: int) -> int:
     """Take charge, tell whoever waits at the other end of ``ready_write``, and serve until the run has ended."""
     run = Run(Path(sys.argv[1]))
     first_attempt = int(sys.argv[3]) if sys.argv[2] == "start" else None
-    _detach(ready_write)
-    keeper = Keeper(run)
+    leases = [int(descriptor) for descriptor in os.environ.pop("FTTUI_LEASE_FDS", "").split()]
+    _detach([ready_write, *leases])
+    for lease in leases:
+        os.set_inheritable(lease, False)
+    keeper = Keeper(run, leases)
     keeper.take_charge(first_attempt)
     os.write(ready_write, b"r")
     os.close(ready_write)

@@ -27,6 +27,7 @@ from fttui_engine.runs.lifetime import liveness_of
 from fttui_engine.runs.lock import charge_lock
 from fttui_engine.runs.run import Plan, Run
 from fttui_engine.runs.states import State
+from fttui_engine.supervise.claim import Claim
 from fttui_engine.supervise.diagnosis import diagnose
 from fttui_engine.supervise.evidence import (
     OomWatch,
@@ -38,6 +39,7 @@ from fttui_engine.supervise.evidence import (
 )
 from fttui_engine.supervise.log_cap import LogCap
 from fttui_engine.supervise.pidfd import ProcessWatch
+from fttui_engine.supervise.queued import Queued
 from fttui_engine.supervise.restarts import EVENT as RESTART_PLANNED
 from fttui_engine.supervise.restarts import Parked, Restart, wait_reason, what_follows
 from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
@@ -45,6 +47,8 @@ from fttui_engine.supervise.stopping import Stop
 from fttui_engine.supervise.verdict import Evidence, Verdict, judge, last_line
 
 POLL_SECONDS = 0.25
+QUEUED_POLL_SECONDS = 1.0
+"""A hundred runs may be waiting."""
 GRACE_SECONDS = 60.0
 """For a run whose plan cannot be read."""
 
@@ -65,6 +69,8 @@ class Supervisor:
         self._plan = self._read_plan()
         self._parent = recorded_keeper(run)
         self._oom = OomWatch()
+        self._claim = Claim(run, self._journal)
+        self._queued = Queued(run, self._journal, self._claim)
         self._take_up(run.attempt(self._journal.state.attempt))
         self.shutdown = False
         """Set by the SIGTERM handler: the host is going down."""
@@ -89,6 +95,9 @@ class Supervisor:
         write_json(self._run.lease_path, {"schema": SCHEMA, "supervisor": identity_to_json(identify_self())})
         while self._journal.state.state.is_live:
             self._obey()
+            if self.shutdown and self._journal.state.state is State.QUEUED:
+                self._queued.leave()
+                return  # it keeps its place: whoever looks after the host is back puts another keeper in charge
             self._step()
             if self._journal.state.state.is_live:
                 self._wait()
@@ -117,7 +126,10 @@ class Supervisor:
         if self._stop.intent and not self._asked_to_start:
             by_host = self._stop.intent == "shutdown"
             state, kind = (State.INTERRUPTED, "shutdown") if by_host else (State.STOPPED, "stopped")
+            self._queued.leave()
             self._close(state, kind, "Ended before it had started.")
+            return
+        if self._journal.state.state is State.QUEUED and not self._take_turn():
             return
         if waits := self._waits_for():
             self._journal.describe(waits)
@@ -131,8 +143,28 @@ class Supervisor:
                 self._close(State.FAILED, "checkpoint" if self._plan.argv else "plan", error.message)
                 return
         if not self._asked_to_start:
+            if not self._has_leases():
+                return
             self._asked_to_start = True
-            self._send(f"start {self._attempt.number}".encode())
+            self._send(f"start {self._attempt.number}".encode(), self._claim.hand_over())
+            self._claim.drop()
+
+    def _take_turn(self) -> bool:
+        """Wait in the queue; True once it is this run's turn."""
+        if plan := self._queued.step(self._plan, self._attempt):
+            self._plan = plan
+            return True
+        return False
+
+    def _has_leases(self) -> bool:
+        """Take what is not held yet; where somebody else came first, wait for it or queue again."""
+        if not (taken := self._claim.missing(self._plan.leases)):
+            return True
+        if self._run.queue_path.exists():
+            self._journal.move(State.QUEUED, "queued", f"Back to the queue: {taken}.")
+        else:
+            self._journal.describe(f"waits: {taken}")
+        return False
 
     def _waits_for(self) -> str:
         """Return what an attempt that follows a failed one still waits for, ``""`` when it may begin."""
@@ -168,6 +200,7 @@ class Supervisor:
     def _follow(self) -> None:
         self._oom.sample()
         self._log_cap.look()
+        self._claim.keep_alive(self._plan.leases)
         if self._journal.state.state is State.STARTING:
             self._greet()
         self._stop.press()
@@ -259,13 +292,14 @@ class Supervisor:
         sources = [self._keeper.fileno()]
         if self._watch is not None and self._watch.fileno() >= 0:
             sources.append(self._watch.fileno())
-        ready, _, _ = select.select(sources, [], [], POLL_SECONDS)
+        is_queued = self._journal.state.state is State.QUEUED
+        ready, _, _ = select.select(sources, [], [], QUEUED_POLL_SECONDS if is_queued else POLL_SECONDS)
         if self._keeper.fileno() in ready and not self._keeper.recv(64):
             self._replace_keeper()
 
-    def _send(self, message: bytes) -> None:
+    def _send(self, message: bytes, descriptors: list[int]) -> None:
         try:
-            self._keeper.send(message)
+            socket.send_fds(self._keeper, [message], descriptors)
         except OSError:
             self._replace_keeper()
 

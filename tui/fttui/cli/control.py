@@ -28,13 +28,18 @@ def stop(arguments: Namespace) -> int:
 
 def resume(arguments: Namespace) -> int:
     """Go on from a checkpoint."""
-    run, changed, change = find_run(arguments.run), None, ""
+    run, changed, change, queue = find_run(arguments.run), None, "", None
     if arguments.gpus or arguments.processes:
         from fttui_engine.launch.rescale import rescale
 
         changed, change = rescale(run, gpus=arguments.gpus, processes=arguments.processes)
-    run = control.resume(run, arguments.step, changed, change)
-    _say(arguments, run, f"goes on with {change}" if change else "goes on")
+    if arguments.queue:
+        from fttui_engine.launch.queue import resume_request
+
+        queue = resume_request(run)
+    run = control.resume(run, arguments.step, changed, change, queue)
+    is_queued = run.queue_path.exists()
+    _say(arguments, run, f"goes on with {change}" if change else "is queued" if is_queued else "goes on")
     return ExitCode.DONE
 
 
@@ -115,6 +120,10 @@ def remove(arguments: Namespace) -> int:
 def reconcile(arguments: Namespace) -> int:
     """Adopt what nobody is in charge of."""
     sentences = control.reconcile(state_home())
+    if arguments.resume:
+        from fttui_engine.launch.after_reboot import resume_interrupted
+
+        sentences += resume_interrupted(state_home())
     if arguments.json:
         print(json.dumps(sentences))
         return ExitCode.DONE

@@ -12,6 +12,7 @@ from fttui_engine.launch.start import start_command
 from fttui_engine.runs.run import Run, check_name
 
 if TYPE_CHECKING:
+    from fttui_engine.launch.queue import QueueWish
     from fttui_engine.spec.findings import Findings
 
 NOT_FOR_PROGRAMS = "--gpus is for training; a program of your own sees the GPUs that you see"
@@ -21,12 +22,23 @@ def start(arguments: Namespace) -> int:
     """Start a run and, with ``--wait``, wait for its end."""
     if arguments.name is not None:
         check_name(arguments.name)
-    run = _start_program(arguments) if arguments.command is not None else _start_training(arguments)
+    wish = _queue_wish(arguments)
+    if arguments.sweep:
+        return _start_sweep(arguments)
+    if arguments.command is not None:
+        run = _start_program(arguments, wish)
+    else:
+        run = _start_training(arguments, wish)
     if arguments.json:
         print(json.dumps({"id": run.id, "run_dir": str(run.path)}), flush=True)
     else:
         print(run.id, flush=True)
-        print(f"fttui: {run.id} is started; fttui logs -f {run.id} follows it", file=sys.stderr)
+        what = (
+            f"queued; fttui show {run.id} says what it waits for"
+            if wish
+            else f"started; fttui logs -f {run.id} follows it"
+        )
+        print(f"fttui: {run.id} is {what}", file=sys.stderr)
     if not arguments.wait:
         return ExitCode.DONE
     from fttui.cli.control import wait_for_end
@@ -34,35 +46,76 @@ def start(arguments: Namespace) -> int:
     return wait_for_end(run)
 
 
-def _start_program(arguments: Namespace) -> Run:
-    if arguments.config or arguments.profile or arguments.set:
-        raise WrongRequestError(
-            "a program after -- takes no configuration", "leave out CONFIG, --profile and --set"
-        )
-    if arguments.gpus is not None:
-        raise WrongRequestError(
-            NOT_FOR_PROGRAMS, "choose them with: fttui start -- env CUDA_VISIBLE_DEVICES=0 COMMAND ..."
-        )
-    return start_command(arguments.name, arguments.command)
+def _queue_wish(arguments: Namespace) -> "QueueWish | None":
+    if not (arguments.queue or arguments.after or arguments.priority is not None or arguments.backfill):
+        return None
+    from fttui.cli.queue import queue_wish
+
+    return queue_wish(arguments)
 
 
-def _start_training(arguments: Namespace) -> Run:
-    from fttui_engine.spec.load import resolve
+def _start_sweep(arguments: Namespace) -> int:
+    from fttui.cli.queue import start_sweep
 
+    if arguments.command is not None:
+        raise WrongRequestError("--sweep varies a configuration, and a program after -- has none")
+    _require_configuration(arguments)
+    return start_sweep(arguments, [*arguments.set, *_gpu_override(arguments.gpus)])
+
+
+def _require_configuration(arguments: Namespace) -> None:
     if arguments.config is None and arguments.profile is None:
         raise WrongRequestError(
             "there is nothing to start", "name a CONFIG, a --profile, or a program after --"
         )
+
+
+def _start_program(arguments: Namespace, wish: "QueueWish | None") -> Run:
+    if arguments.config or arguments.profile or arguments.set:
+        raise WrongRequestError(
+            "a program after -- takes no configuration", "leave out CONFIG, --profile and --set"
+        )
+    if wish:
+        return start_command(arguments.name, arguments.command, wish, _gpus_of_program(arguments.gpus))
+    if arguments.gpus is not None:
+        raise WrongRequestError(
+            NOT_FOR_PROGRAMS,
+            "choose them with: fttui start -- env CUDA_VISIBLE_DEVICES=0 COMMAND ..., or let it wait for them: --queue",
+        )
+    return start_command(arguments.name, arguments.command)
+
+
+def _gpus_of_program(text: str | None) -> int | tuple[int, ...]:
+    """Return ``--gpus`` of a queued program: without it, it waits for none and sees all."""
+    words = [word for word in (text or "none").replace(" ", "").split(",") if word]
+    if words == ["none"]:
+        return 0
+    if not words or not all(word.isascii() and word.isdigit() and len(word) < 5 for word in words):
+        raise WrongRequestError(f"--gpus {text!r} is neither a number of GPUs nor a list such as 0,1")
+    numbers = tuple(dict.fromkeys(int(word) for word in words))
+    return numbers if "," in (text or "") else numbers[0]
+
+
+def _start_training(arguments: Namespace, wish: "QueueWish | None") -> Run:
+    from fttui_engine.spec.load import resolve
+
+    _require_configuration(arguments)
     overrides = [*arguments.set, *_gpu_override(arguments.gpus)]
     config = None if arguments.config is None else Path(arguments.config)
     resolved = resolve(config, profile=arguments.profile, overrides=overrides)
-    if arguments.gpus is not None and resolved.run.command:
+    if arguments.gpus is not None and resolved.run.command and not wish:
         raise WrongRequestError(NOT_FOR_PROGRAMS, "set CUDA_VISIBLE_DEVICES in run.environment")
-    _say_what_is_noteworthy(resolved.findings)
-    return start_run(resolved, arguments.name)
+    say_what_is_noteworthy(resolved.findings)
+    return start_run(resolved, arguments.name, wish, _warn)
 
 
-def _say_what_is_noteworthy(findings: "Findings") -> None:
+def _warn(sentence: str) -> None:
+    from fttui_engine.runs.logs import one_line
+
+    print(one_line(f"fttui: warning: {sentence}"), file=sys.stderr)
+
+
+def say_what_is_noteworthy(findings: "Findings") -> None:
     """Name on stderr what does not keep the run from starting, but may not be what was meant."""
     said = [f"warning: {finding.message}" for finding in findings.warnings]
     said += [f"{item.old} is read as {item.new}" for item in findings.translated]
