@@ -3,6 +3,7 @@
 import math
 
 from fttui.history import MOST_BUCKETS, Curve, History
+from fttui_engine.runs.metrics import MetricNews
 
 
 def test_a_short_curve_is_kept_point_by_point():
@@ -28,15 +29,18 @@ def test_a_long_curve_keeps_its_ends_and_its_extremes_in_bounded_memory():
     )
 
 
-def test_updates_take_in_only_what_is_new_and_begin_anew_when_steps_were_redone():
-    history, points = History(), [{"step": step, "loss": 10.0 - step} for step in range(1, 6)]
-    history.update(points)
-    points += [{"step": 6, "loss": 1.0}, {"step": 6, "eval_loss": 2.0}, {"step": "x", "loss": 3}, {"loss": 4}]
-    history.update(points)
+def test_updates_take_in_only_what_is_new_and_forget_what_was_redone():
+    history = History()
+    first = [{"step": step, "loss": 10.0 - step, "grad_norm": step} for step in range(1, 6)]
+    history.update(MetricNews(0, first))
+    more = [{"step": 6, "loss": 1.0}, {"step": 6, "eval_loss": 2.0}, {"step": "x", "loss": 3}, {"loss": 4}]
+    history.update(MetricNews(5, more))
     assert [step for step, _ in history.losses.points()] == [1, 2, 3, 4, 5, 6]
     assert history.evaluations.points() == ((6, 2.0),)
     assert history.best_loss == 1.0
-    redone = [*points[:3], {"step": 4, "loss": 7.0}]
-    history.update(redone)
+    assert history.latest("grad_norm") == 5
+    history.update(MetricNews(3, [{"step": 4, "loss": 7.0}]))
     assert history.losses.points() == ((1, 9.0), (2, 8.0), (3, 7.0), (4, 7.0))
+    assert history.evaluations.points() == ()
     assert history.best_loss == 7.0
+    assert history.latest("grad_norm") == 3

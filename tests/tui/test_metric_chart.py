@@ -1,16 +1,17 @@
 """Charts of any metric: nothing is lost by reducing, smoothing comes first, several runs stay apart."""
 
 import math
-import time
 from array import array
 
 import pytest
 
-from fttui.charts.columns import Column, MetricColumns
-from fttui.charts.picture import ChartPicture, ChartRequest, reduce, take_picture
+from fttui.charts.buckets import Reduction
+from fttui.charts.columns import MetricColumns
+from fttui.charts.picture import ChartPicture, ChartRequest, take_picture
+from fttui.charts.reader import ChartReader
 from fttui.charts.smoothing import WEIGHTS, Smoothing
 from fttui.lines import text_of
-from fttui.widgets.metric_chart import MetricChart, plot_lines
+from fttui.widgets.metric_chart import MetricChart, plot_lines, remark
 from fttui_engine.runs.metrics import MetricsWriter
 from fttui_engine.runs.run import Run
 
@@ -46,6 +47,10 @@ def drawn(shown: ChartPicture, width=50, height=12, cursor=None) -> list[str]:
     chart = MetricChart()
     chart._picture, chart._cursor = shown, cursor
     return [text_of(line).rstrip() for line in chart.draw(width, height)]
+
+
+def reduce(places, values, low, high, dots):
+    return Reduction(low, high, dots).up_to(places, array("I", range(len(places))), values)
 
 
 def test_reducing_keeps_every_extreme_and_every_point_in_its_column():
@@ -127,7 +132,7 @@ def test_steps_done_again_replace_the_earlier_ones(logged):
         writer.append({**point, "loss": 9.0})
     run.poll()
     column = run.columns["loss"]
-    assert list(column.places["step"]) == list(range(1, 36))
+    assert [column.place("step", index) for index in range(len(column.points))] == list(range(1, 36))
     assert list(column.values[-5:]) == [9.0] * 5
     assert len(column.smoothed(0.9)) == 35
 
@@ -170,16 +175,76 @@ def test_a_chart_without_room_or_points_does_not_crash(size, logged):
             assert len(drawn(shown, *size, cursor=cursor)) <= max(size[1], 2)
 
 
-def test_a_hundred_thousand_points_are_reduced_in_a_small_part_of_the_time_of_reading_them():
-    column = Column()
-    start = time.process_time()
-    for step in range(100_000):
-        place = float(step)
-        column.add(math.sin(place), {"step": place, "time": place, "tokens": place})
-    reading = time.process_time() - start
-    smoothed = column.smoothed(0.9)
-    start = time.process_time()
-    for _ in range(3):
-        reduce(column.places["step"], smoothed, 0, 131_072, 380)
-        column.smoothed(0.9)
-    assert (time.process_time() - start) / 3 < reading / 3
+def test_what_grows_is_reduced_to_the_same_as_what_is_read_at_once(logged):
+    points = [{**point, "loss": math.sin(point["step"])} for point in falling(700)]
+    points[40]["loss"] = math.nan
+    points[333:333] = [{"step": 333, "eval_loss": 1.0}]
+    points[500:500] = points[450:500]
+    run = logged("grows", [])
+    writer = MetricsWriter(run.run.metrics_path)
+    for index, point in enumerate(points):
+        writer.append(point)
+        if index % 7 == 0:
+            run.poll()
+            picture([run], dots=90)
+            picture([run], dots=90, window=(100.0, 612.0))
+    run.poll()
+    whole = logged("whole", points)
+    for window in (None, (100.0, 612.0)):
+        grown, fresh = (picture([each], dots=90, window=window) for each in (run, whole))
+        assert grown.curves[0].raw == fresh.curves[0].raw
+        assert grown.curves[0].smooth == fresh.curves[0].smooth
+        assert grown.curves[0].broken == fresh.curves[0].broken
+        assert grown.curves[0].best == fresh.curves[0].best
+
+
+def test_a_million_points_are_not_touched_again_for_one_more(logged):
+    """Steps by hundreds stand for a long history: the count of what is reduced, not the time."""
+    run = logged("long", falling(20_000))
+    before = picture([run], dots=100, smoothing=0.0)
+    column = run.columns["loss"]
+    reduction = column._reductions[("step", 0.0, 100)]
+    seen = []
+    values, column.values = column.values, Watched(column.values, seen)
+    MetricsWriter(run.run.metrics_path).append({"step": 20_001, "loss": 1.0})
+    run.poll()
+    after = picture([run], dots=100, smoothing=0.0)
+    assert column._reductions[("step", 0.0, 100)] is reduction
+    assert after.curves[0].raw[:-1] == before.curves[0].raw[:-1]
+    assert after.curves[0].raw[-1].last == 1.0
+    assert len(values) == 20_000 and sum(seen) < 1_000
+
+
+class Watched(array):
+    """Notes how many values are taken from it at a time."""
+
+    def __new__(cls, values, seen):
+        made = super().__new__(cls, "d", values)
+        made.seen = seen
+        return made
+
+    def __getitem__(self, key):
+        found = super().__getitem__(key)
+        self.seen.append(len(found) if isinstance(key, slice) else 1)
+        return found
+
+
+def test_a_long_history_is_shown_from_a_sample_until_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("fttui.charts.reader.PART_BYTES", 100_000)
+    monkeypatch.setattr("fttui.charts.reader.PART_SECONDS", 0.0)
+    folder = tmp_path / "runs" / "long"
+    folder.mkdir(parents=True)
+    with Run(folder).metrics_path.open("w") as file:
+        file.writelines(f'{{"step": {step}, "loss": {1 + 5 / step}}}\n' for step in range(1, 20_001))
+    reader = ChartReader(tmp_path)
+    reader.wanted = ((ChartRequest(("long",), smoothing=0.9, dots=100),), 20_000)
+    (first,) = reader.look()
+    assert reader.has_more and first.read_share < 0.5
+    assert first.curves[0].last_x == 20_000 and len(first.curves[0].raw) == 100
+    assert "a sample" in remark(first)
+    shown = first
+    while reader.has_more:
+        (shown,) = reader.look()
+    assert shown.read_share == 1 and "a sample" not in remark(shown)
+    assert shown.curves[0].smooth != shown.curves[0].raw
+    assert shown.curves[0].raw[0].high == 6.0

@@ -1,11 +1,22 @@
 """The numbers of a run: each step once, as it was done last."""
 
+import itertools
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from fttui_engine.runs.metrics import MetricsFollower, MetricsWriter, read_metrics
+from fttui_engine.runs.metrics import (
+    LONGEST_LINE_BYTES,
+    MetricsFollower,
+    MetricsWriter,
+    read_metrics,
+    sample_metrics,
+)
+
+if TYPE_CHECKING:
+    from fttui_engine.runs.files import Json
 
 
 @pytest.fixture
@@ -19,6 +30,22 @@ def write(path: Path, *points: tuple[float | str, str]) -> None:
     for step, name in points:
         key = "eval_loss" if name.startswith("e") else "loss"
         writer.append({"name": name, key: 1.0} | ({} if step == "-" else {"step": step}))
+
+
+class Reader:
+    """Keeps the points that a follower tells of."""
+
+    def __init__(self, path: Path, most_bytes: int | None = None) -> None:
+        self.follower = MetricsFollower(path)
+        self.points: list[Json] = []
+        self._most_bytes = most_bytes
+
+    def poll(self) -> bool:
+        news = self.follower.poll(self._most_bytes)
+        if news is None:
+            return False
+        self.points = self.points[: news.kept] + news.points
+        return True
 
 
 def names(path: Path) -> list[str]:
@@ -79,7 +106,7 @@ def test_what_is_no_number_comes_back_as_itself(path: Path) -> None:
 
 
 def test_follower_reads_only_what_is_new(path: Path) -> None:
-    follower = MetricsFollower(path)
+    follower = Reader(path)
     assert not follower.poll()
     write(path, (1, "a"))
     assert follower.poll()
@@ -93,12 +120,12 @@ def test_follower_reads_only_what_is_new(path: Path) -> None:
         file.write(b'me": "c"}\n\xff\xff\n')
     assert follower.poll()
     assert [point["name"] for point in follower.points] == ["a", "b", "c"]
-    assert follower.garbled_lines == 1
+    assert follower.follower.garbled_lines == 1
 
 
 def test_follower_starts_over_with_a_file_that_was_cut_replaced_or_deleted(path: Path) -> None:
     write(path, (1, "a"), (2, "b"))
-    follower = MetricsFollower(path)
+    follower = Reader(path)
     follower.poll()
     path.write_text('{"step": 1, "name": "x"}\n')
     assert follower.poll()
@@ -110,7 +137,7 @@ def test_follower_starts_over_with_a_file_that_was_cut_replaced_or_deleted(path:
 
 
 def test_following_line_by_line_comes_to_the_same_as_reading_at_once(path: Path) -> None:
-    follower = MetricsFollower(path)
+    follower = Reader(path)
     for point in [
         (1, "a"),
         (2, "b"),
@@ -125,3 +152,46 @@ def test_following_line_by_line_comes_to_the_same_as_reading_at_once(path: Path)
         write(path, point)
         follower.poll()
         assert follower.points == read_metrics(path)
+
+
+def test_a_large_file_is_read_in_parts_that_come_to_the_same(path: Path) -> None:
+    for first in (1, 1_500, 700):
+        write(path, *((step, f"{first}-{step}") for step in range(first, first + 2_000)))
+    in_parts = Reader(path, most_bytes=1)
+    looks, shares = 0, []
+    while in_parts.poll():
+        looks += 1
+        shares.append(in_parts.follower.read_share)
+    assert looks > 2
+    assert shares == sorted(shares) and shares[0] < 0.5 and shares[-1] == 1
+    assert in_parts.points == read_metrics(path)
+    assert [point["step"] for point in in_parts.points] == list(range(1, 2_700))
+    assert not in_parts.follower.has_more
+
+
+def test_a_line_beyond_all_measure_is_passed_over(path: Path) -> None:
+    write(path, (1, "a"))
+    with path.open("ab") as file:
+        file.write(b"x" * (LONGEST_LINE_BYTES + 100_000) + b"\n")
+    write(path, (2, "b"))
+    follower = Reader(path)
+    follower.poll()
+    assert [point["name"] for point in follower.points] == ["a", "b"]
+    assert follower.follower.garbled_lines
+
+
+def test_two_objects_in_a_line_are_garbled_and_harm_no_other(path: Path) -> None:
+    path.write_bytes(b'{"step": 1}\n{"step": 2},{"step": 3}\n\n[1]\n{"step": 4, "loss": "NaN"}\n')
+    follower = Reader(path)
+    follower.poll()
+    assert [point["step"] for point in follower.points] == [1, 4]
+    assert math.isnan(follower.points[1]["loss"])
+    assert follower.follower.garbled_lines == 2
+
+
+def test_a_sample_is_spread_over_the_whole_file(path: Path) -> None:
+    write(path, *((step, "loss") for step in range(1, 5_001)))
+    steps = [point["step"] for point in sample_metrics(path, 100)]
+    assert steps[0] == 1 and steps[-1] == 5_000
+    assert all(30 <= later - earlier <= 70 for earlier, later in itertools.pairwise(steps))
+    assert sample_metrics(path.with_name("nothing"), 100) == []

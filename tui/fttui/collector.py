@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 
-from fttui.history import History, latest
+from fttui.history import History
 from fttui.snapshot import Hardware, LogWindow, RunDetail, Snapshot, harmless, in_order
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs import events as run_events
@@ -27,6 +27,8 @@ BUSY_POLL_SECONDS = 0.05
 ADOPTION_SECONDS = 10.0
 ENDED_RUN_REREAD_SECONDS = 30.0
 FIRST_FRAME_SECONDS, FIRST_LOOK_SECONDS = 3.0, 0.05
+METRICS_BYTES = 4 * 2**20
+"""What is read of a long history between two snapshots: 80 ms, for the other runs must go on."""
 LOG_LINES = 200
 """More than any screen is high; the log view reads the file itself."""
 
@@ -48,26 +50,35 @@ class RunFollower:
 
     def poll(self, log_path: Path) -> RunDetail:
         """Return the run's history, the same object as before if nothing was added."""
-        changed = [self._metrics.poll(), self._poll_events(), self._poll_log(log_path)]
+        changed = [self._poll_metrics(), self._poll_events(), self._poll_log(log_path)]
         if any(changed):
             window = LogWindow(self._log_path, self._lines_seen - len(self._lines), tuple(self._lines))
             self._detail = self._put_together(window)
         return self._detail
 
     def _put_together(self, window: LogWindow) -> RunDetail:
-        points = self._metrics.points
-        self._history.update(points)
         return RunDetail(
             run_id=self.run.id,
             losses=self._history.losses.points(),
             evaluations=self._history.evaluations.points(),
             best_loss=self._history.best_loss,
-            learning_rate=latest(points, "learning_rate"),
-            grad_norm=latest(points, "grad_norm"),
-            gpu_memory_peak_bytes=latest(points, "gpu_memory_peak_bytes"),
+            learning_rate=self._history.latest("learning_rate"),
+            grad_norm=self._history.latest("grad_norm"),
+            gpu_memory_peak_bytes=self._history.latest("gpu_memory_peak_bytes"),
             events=tuple(self._events),
             log=window,
         )
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is more to read of a long history."""
+        return self._metrics.has_more
+
+    def _poll_metrics(self) -> bool:
+        news = self._metrics.poll(METRICS_BYTES)
+        if news:
+            self._history.update(news)
+        return news is not None
 
     def _poll_events(self) -> bool:
         size = _size(self.run.events_path)
@@ -187,7 +198,8 @@ class Collector:
     def _collect(self) -> None:
         while not self._closed.is_set():
             self._post(self.take())
-            self._woken.wait(BUSY_POLL_SECONDS if self.busy_actions else self._poll_seconds)
+            is_busy = self.busy_actions or (self._follower and self._follower.has_more)
+            self._woken.wait(BUSY_POLL_SECONDS if is_busy else self._poll_seconds)
             self._woken.clear()
 
     def _read_hardware(self) -> None:

@@ -1,8 +1,12 @@
 """The curves of a run, kept small while the run grows: a repaint must not touch a hundred thousand points."""
 
 import math
-from collections.abc import Sequence
+from array import array
+from bisect import bisect_left
+from collections import deque
 from typing import Any
+
+from fttui_engine.runs.metrics import MetricNews
 
 Point = tuple[int, float]
 
@@ -13,6 +17,7 @@ MOST_BUCKETS = 2_048
 LARGEST = 1e300
 """Beyond it differences overflow; nothing that is measured is as large."""
 LAST_STEP = 10**15
+RECENT_POINTS = 20
 
 
 def number(value: object) -> float | None:
@@ -66,35 +71,66 @@ class History:
     """What a run has logged so far; each update costs only what is new."""
 
     def __init__(self) -> None:
-        self._start_over()
-
-    def _start_over(self) -> None:
         self.losses, self.evaluations = Curve(), Curve()
         self.best_loss: float | None = None
+        self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT_POINTS)
         self._taken = 0
-        self._last: dict[str, Any] | None = None
+        self._logged: dict[str, _Logged] = {"loss": _Logged(), "eval_loss": _Logged()}
 
-    def update(self, points: Sequence[dict[str, Any]]) -> None:
-        """Take in the points that were added; if earlier ones were replaced, begin anew."""
-        if self._taken > len(points) or (self._taken and points[self._taken - 1] is not self._last):
-            self._start_over()
-        for point in points[self._taken :]:
-            self._add(point)
-        self._taken = len(points)
-        self._last = points[-1] if points else None
+    def update(self, news: MetricNews) -> None:
+        """Take in the points that were added; where earlier ones were replaced, those are forgotten."""
+        if news.kept < self._taken:
+            self._go_back_to(news.kept)
+        for index, point in enumerate(news.points, news.kept):
+            self._add(index, point)
+        self._taken = news.kept + len(news.points)
+        self._recent.extend(news.points[-RECENT_POINTS:])
 
-    def _add(self, point: dict[str, Any]) -> None:
+    def latest(self, key: str) -> float | None:
+        """Return the newest value of a metric among the last few lines; not all of them carry each."""
+        values = (number(point.get(key)) for point in reversed(self._recent))
+        return next((value for value in values if value is not None), None)
+
+    def _go_back_to(self, kept: int) -> None:
+        for _ in range(min(self._taken - kept, len(self._recent))):
+            self._recent.pop()
+        self.losses, self.evaluations, self.best_loss = Curve(), Curve(), None
+        for key, logged in self._logged.items():
+            logged.cut(kept)
+            for step, value in zip(logged.steps, logged.values, strict=True):
+                self._show(key, int(step), value)
+
+    def _add(self, index: int, point: dict[str, Any]) -> None:
         step = number(point.get("step"))
         if step is None or not 0 <= step <= LAST_STEP:
             return
-        if (loss := number(point.get("loss"))) is not None:
-            self.losses.add(int(step), loss)
-            if math.isfinite(loss):
-                self.best_loss = loss if self.best_loss is None else min(self.best_loss, loss)
-        if (evaluation := number(point.get("eval_loss"))) is not None:
-            self.evaluations.add(int(step), evaluation)
+        for key, logged in self._logged.items():
+            if (value := number(point.get(key))) is not None:
+                logged.add(index, step, value)
+                self._show(key, int(step), value)
+
+    def _show(self, key: str, step: int, value: float) -> None:
+        if key == "eval_loss":
+            self.evaluations.add(step, value)
+            return
+        self.losses.add(step, value)
+        if math.isfinite(value):
+            self.best_loss = value if self.best_loss is None else min(self.best_loss, value)
 
 
-def latest(points: Sequence[dict[str, Any]], key: str) -> float | None:
-    """Return the newest value of a metric among the last few lines; evaluation lines do not carry all of them."""
-    return next((value for point in points[:-20:-1] if (value := number(point.get(key))) is not None), None)
+class _Logged:
+    """All values of one metric, 20 bytes each: what the curve is drawn from anew when training went back."""
+
+    def __init__(self) -> None:
+        self._points = array("I")
+        self.steps, self.values = array("d"), array("d")
+
+    def add(self, index: int, step: float, value: float) -> None:
+        self._points.append(index)
+        self.steps.append(step)
+        self.values.append(value)
+
+    def cut(self, kept: int) -> None:
+        """Forget the points from the ``kept``-th on."""
+        keep = bisect_left(self._points, kept)
+        del self._points[keep:], self.steps[keep:], self.values[keep:]

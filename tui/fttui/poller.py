@@ -8,12 +8,20 @@ Picture = TypeVar("Picture")
 
 
 class Poller(Generic[Picture]):
-    """Calls ``look`` every so many seconds, at once after ``wake``, and hands what is new to ``post``."""
+    """Calls ``look`` every so many seconds, at once after ``wake``, and hands what is new to ``post``.
+
+    While it ``has_more`` to look at, it looks again at once.
+    """
 
     def __init__(
-        self, name: str, look: Callable[[], Picture], post: Callable[[Picture], object], seconds: float
+        self,
+        name: str,
+        look: Callable[[], Picture],
+        post: Callable[[Picture], object],
+        seconds: float,
+        has_more: Callable[[], bool] = bool,
     ) -> None:
-        self._look, self._post, self._seconds = look, post, seconds
+        self._look, self._post, self._seconds, self._has_more = look, post, seconds, has_more
         self._woken, self._closed = Event(), Event()
         Thread(target=self._poll, daemon=True, name=f"fttui-{name}").start()
 
@@ -33,5 +41,5 @@ class Poller(Generic[Picture]):
             if picture != last and not self._closed.is_set():
                 last = picture
                 self._post(picture)
-            self._woken.wait(self._seconds)
+            self._woken.wait(0.0 if self._has_more() else self._seconds)
             self._woken.clear()

@@ -1,15 +1,11 @@
-"""What a chart shows: curves reduced to one bucket for each column of dots, whatever the number of points."""
+"""What a chart shows, ready to be drawn."""
 
 import math
-from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
 from fttui.charts.braille import shown_span
+from fttui.charts.buckets import Bucket
 from fttui.charts.columns import Column, MetricColumns, XAxis
-
-if TYPE_CHECKING:
-    from array import array
 
 MOST_MARKS = 400
 NEVER_SMOOTHED = ("eval_", "learning_rate", "epoch")
@@ -28,17 +24,6 @@ class ChartRequest:
     window: tuple[float, float] | None = None
     """The part of the x axis that is shown, ``None`` for all."""
     dots: int = 140
-
-
-class Bucket(NamedTuple):
-    """The points that fall into one column of dots; smallest and largest are kept, for no spike is to be lost."""
-
-    column: int
-    x: float
-    first: float
-    low: float
-    high: float
-    last: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +56,8 @@ class ChartPicture:
     """Values that a logarithmic axis has no place for."""
     whole: tuple[float, float] = (0.0, 1.0)
     """The x axis when nothing is zoomed."""
+    read_share: float = 1.0
+    """How much of a long history has been read; below 1 this is drawn from a sample of it."""
 
     @property
     def is_smoothed(self) -> bool:
@@ -97,9 +84,7 @@ def take_picture(
         if column is not None or run is runs[0]
     ]
     metrics = tuple(dict.fromkeys(name for run in runs for name in run.names))
-    left_out = 0
-    if request.is_log:
-        left_out = sum(sum(1 for value in column.values if value <= 0) for column in columns if column)
+    left_out = sum(column.not_positive for column in columns if column) if request.is_log else 0
     return ChartPicture(request, low, high, tuple(curves), metrics, left_out, whole)
 
 
@@ -109,7 +94,7 @@ def _whole_span(axis: XAxis, runs: list[MetricColumns], metric: str, max_steps: 
     for run in runs:
         for name in (metric, f"eval_{metric}"):
             if column := run.columns.get(name):
-                ends += [places[-1] for places in (column.places[axis], column.broken[axis]) if places]
+                ends.append(column.last_place(axis))
     end = max(ends)
     if axis == "step":
         return float(shown_span(math.ceil(end), max_steps))
@@ -122,48 +107,22 @@ def _curve(
     axis = request.x_axis
     if column is None:
         return Curve(run.run.id)
-    places = column.places[axis]
-    weight = 0.0 if request.metric.startswith(NEVER_SMOOTHED) else request.smoothing
-    raw = reduce(places, column.values, low, high, request.dots)
-    smooth = raw
-    if weight > 0:
-        smooth = reduce(places, column.smoothed(weight), low, high, request.dots)
+    # Between two points of a sample lie hundreds, of which a smoothed curve would know the last few.
+    is_bare = run.is_sample or request.metric.startswith(NEVER_SMOOTHED)
+    weight = 0.0 if is_bare else request.smoothing
     return Curve(
         run.run.id,
-        raw,
-        smooth,
+        column.reduced(axis, 0.0, low, high, request.dots),
+        column.reduced(axis, weight, low, high, request.dots),
         _marks(run.columns.get(f"eval_{request.metric}"), axis, low, high),
-        tuple(place for place in column.broken[axis] if low <= place <= high)[:MOST_MARKS],
-        min(column.values) if column.values else None,
+        column.broken_between(axis, low, high, MOST_MARKS),
+        column.best,
         column.values[-1] if column.values else None,
-        places[-1] if places else None,
+        column.place(axis, -1) if column.values else None,
     )
 
 
 def _marks(column: Column | None, axis: XAxis, low: float, high: float) -> tuple[tuple[float, float], ...]:
     if column is None:
         return ()
-    places = column.places[axis]
-    start, end = bisect_left(places, low), bisect_right(places, high)
-    start = max(start, end - MOST_MARKS)
-    return tuple(zip(places[start:end], column.values[start:end], strict=True))
-
-
-def reduce(
-    places: "array[float]", values: "array[float]", low: float, high: float, dots: int
-) -> tuple[Bucket, ...]:
-    """Reduce the points between two places to one bucket per column of dots.
-
-    The columns' edges are looked up and what lies between is left to ``min`` and ``max``: 30 ms for a million points,
-    where a loop over the points takes half a second.
-    """
-    buckets: list[Bucket] = []
-    start, end = bisect_left(places, low), bisect_right(places, high)
-    width = (high - low) / max(1, dots - 1)
-    while start < end:
-        column = min(dots - 1, int((places[start] - low) / width)) if width > 0 else 0
-        edge = end if column == dots - 1 else bisect_left(places, low + (column + 1) * width, start + 1, end)
-        part = values[start:edge]
-        buckets.append(Bucket(column, places[edge - 1], part[0], min(part), max(part), part[-1]))
-        start = edge
-    return tuple(buckets)
+    return column.last_between(axis, low, high, MOST_MARKS)

@@ -87,7 +87,11 @@ class ChartPage(RunPage):
         """Begin to read."""
         reader = self._reader = ChartReader(self.cockpit.home)
         self._poller = Poller(
-            "charts", reader.look, lambda pictures: self.post_message(ChartsRead(pictures)), READ_SECONDS
+            "charts",
+            reader.look,
+            lambda pictures: self.post_message(ChartsRead(pictures)),
+            READ_SECONDS,
+            has_more=lambda: reader.has_more,
         )
 
     def on_unmount(self) -> None:

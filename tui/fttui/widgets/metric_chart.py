@@ -18,7 +18,8 @@ from fttui.charts.axes import (
     value_labels,
 )
 from fttui.charts.braille import Canvas
-from fttui.charts.picture import Bucket, ChartPicture, Curve
+from fttui.charts.buckets import Bucket
+from fttui.charts.picture import ChartPicture, Curve
 from fttui.lines import Line, Role, Span, fit_line, line, rule, spread, wrap
 from fttui.widgets.line_panel import LinePanel
 
@@ -116,6 +117,7 @@ def remark(picture: ChartPicture) -> str:
     parts.append("o eval" if any(curve.marks for curve in picture.curves) else "")
     parts.append(f"{picture.left_out} not above 0 left out" if picture.left_out else "")
     parts.append("zoomed" if asked.window else "")
+    parts.append(f"a sample, {int(100 * picture.read_share)}% read" if picture.read_share < 1 else "")
     return "  ".join(part for part in parts if part)
 
 
