@@ -109,6 +109,7 @@ class Attempt:
         self.log_path = path / "log"
         self.lock_path = path / "lock"
         self.stop_request_path = path / "stop.request"
+        self.notices_path = path / "notices.jsonl"
         self._exit_path = path / "exit.json"
 
     def create(self, request: Request) -> None:

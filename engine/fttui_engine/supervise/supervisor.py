@@ -38,6 +38,7 @@ from fttui_engine.supervise.evidence import (
     witnessed_exit,
 )
 from fttui_engine.supervise.log_cap import LogCap
+from fttui_engine.supervise.notices import Notices
 from fttui_engine.supervise.pidfd import ProcessWatch
 from fttui_engine.supervise.queued import Queued
 from fttui_engine.supervise.restarts import EVENT as RESTART_PLANNED
@@ -78,6 +79,7 @@ class Supervisor:
     def _take_up(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._stop = Stop(self._run, self._plan, attempt, self._journal)
+        self._notices = Notices(self._run, attempt, self._journal)
         self._log_cap = LogCap(attempt.log_path, self._plan.log_max_bytes, self._journal)
         self._asked_to_start = False
         self._watch: ProcessWatch | None = None
@@ -203,6 +205,7 @@ class Supervisor:
         self._claim.keep_alive(self._plan.leases)
         if self._journal.state.state is State.STARTING:
             self._greet()
+        self._notices.tell()
         self._stop.press()
 
     def _greet(self) -> None:
@@ -239,6 +242,7 @@ class Supervisor:
         verdict = judge(self._evidence(wished, ended), self._run.id)
         if self._journal.state.attempt_started_at is None:
             self._note_start()
+        self._notices.tell()
         # A stop that came while leftovers were cleared away did not end this attempt, but it is to be the last.
         is_last = bool(self._stop.intent) or self.shutdown
         follows = None if is_last else what_follows(self._run, self._plan, self._attempt, verdict)

@@ -12,6 +12,7 @@ from fttui_engine.runs.events import read_events
 from fttui_engine.runs.files import finite, read_lines
 from fttui_engine.runs.home import state_home
 from fttui_engine.runs.logs import one_line
+from fttui_engine.runs.notices import told_notices
 from fttui_engine.runs.run import all_runs, find_run
 from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary, summarize
@@ -42,9 +43,9 @@ def show(arguments: Namespace) -> int:
     look_after(run)
     summary = summarize(run)
     if arguments.json:
-        print(json.dumps(summary.to_json(), indent=1))
+        print(json.dumps({**summary.to_json(), "notices": told_notices(run.events_path)}, indent=1))
         return ExitCode.DONE
-    for name, text in _facts(summary):
+    for name, text in [*_facts(summary), *(("notice", text) for text in told_notices(run.events_path))]:
         if text:
             print(f"{name:<12} {one_line(text)}")
     return ExitCode.DONE

@@ -43,6 +43,11 @@ class Account:
         # Questions alone teach nothing; what is learned is written later.
         learned = f", {self.learned} of them learned" if self.learned else ""
         log(", ".join([*parts, f"{self.tokens} tokens{learned}"]))
+        if self.dropped:
+            reasons = "; ".join(f"{count}: {reason}" for reason, count in self.dropped.most_common())
+            log(
+                f"warning: {self.rows - self.used} of {self.rows} records of {self.name} are not learned ({reasons})"
+            )
         if self.history_unlearned:
             log(
                 f"warning: the chat template rewrites earlier answers, so {self.history_unlearned} conversations "

@@ -9,12 +9,14 @@ from typing import Any
 
 from fttui_engine.runs.attempt import Attempt, Progress
 from fttui_engine.runs.metrics import MetricsWriter
+from fttui_engine.runs.notices import MOST_NOTICES, write_notice
 from fttui_engine.runs.run import Run
 
 # Viewers look a few times a second; one write takes 0.7 ms.
 _SECONDS_BETWEEN_PROGRESS = 0.25
 # Long enough to be calm, short enough to follow a GPU that gets slower.
 _STEPS_FOR_ETA = 100
+_WARNING = "warning: "
 # What the Trainer logs in every stage; all else is a stage's own measure, such as rewards/margins.
 _OF_EVERY_STAGE = ("loss", "learning_rate", "grad_norm", "epoch")
 
@@ -27,6 +29,7 @@ class Reporter:
         self._attempt = attempt
         self._metrics = MetricsWriter(run.metrics_path)
         self._progress = Progress("loading", pid=os.getpid())
+        self._noticed: set[str] = set()
         self._written_at = -math.inf
         self._clock = time.monotonic()
         self._recent_step_seconds: deque[float] = deque(maxlen=_STEPS_FOR_ETA)
@@ -47,8 +50,17 @@ class Reporter:
         return self._progress.max_steps
 
     def log(self, line: str) -> None:
-        """Write one line to the attempt's log."""
+        """Write one line to the attempt's log; what begins with ``warning:`` stands in the run's events too."""
         print(line, flush=True)
+        if line.startswith(_WARNING):
+            self._notice(line.removeprefix(_WARNING))
+
+    def _notice(self, sentence: str) -> None:
+        sentence = sentence[:1].upper() + sentence[1:]
+        sentence += "" if sentence.endswith(".") else "."
+        if sentence not in self._noticed and len(self._noticed) < MOST_NOTICES:
+            self._noticed.add(sentence)
+            write_notice(self._attempt.notices_path, sentence)
 
     def phase(self, phase: str) -> None:
         """Say what the worker is doing now."""
