@@ -61,7 +61,7 @@ def test_a_gpu_says_whose_it_is(make_run):
         gpu(3, processes=(GpuProcess(1, None), GpuProcess(2, None))),
     )
     lines = panel(gpus, 120, 5, (run,))
-    users = ("llama", "process 1", "free", "2 processes")
+    users = ("llama", "other: 1", "free", "other: 2 processes")
     assert all(user in line for user, line in zip(users, lines[1:], strict=True))
 
 

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from fttui import figures
-from fttui.gpu_history import STEPS, GpuTrail, Values, spark
+from fttui.gpu_history import STEP_SECONDS, STEPS, GpuTrail, Values, spark
 from fttui.gpu_users import GpuUser
 from fttui.keys import bindings
 from fttui.lines import Line, Role, Span, fit, fit_right, line, rule, width_of, wrap
@@ -24,8 +24,9 @@ from fttui_engine.hardware.gpu_detail import GpuDetail
 from fttui_engine.runs.logs import one_line
 
 HOTTEST_CELSIUS = 100.0
-CURVE_LABEL = 14
+CURVE_LABEL = 9
 LATEST_XIDS = 5
+CURVES = f"curves: the last {STEPS * STEP_SECONDS // 60} min"
 
 
 class GpuPage(CockpitScreen):
@@ -56,7 +57,7 @@ class GpuPage(CockpitScreen):
         self._list.show(
             "GPUs",
             lambda width: [one for gpu in gpus for one in gpu_lines(gpu, hardware, width, snapshot.taken_at)],
-            remark=f"nothing was read for {figures.age(old)}" if is_old else "",
+            remark=f"nothing was read for {figures.age(old)}" if is_old else CURVES,
             empty=one_line(problem),
         )
         self._keys.show(())
@@ -103,7 +104,7 @@ def curve_lines(trail: GpuTrail | None, width: int) -> list[Line]:
     ]
     drawn = [
         line(
-            Span(fit(f" {name}, 15 min", CURVE_LABEL), "dim"),
+            Span(fit(f" {name}", CURVE_LABEL), "dim"),
             Span(spark(values, STEPS, most=most), "good"),
             "  ",
         )

@@ -113,7 +113,8 @@ def gpu_cell(gpu: Gpu, user: str, width: int, now: float, trail: GpuTrail | None
         spans.append(Span(fit(one_line(gpu.name).removeprefix("NVIDIA "), min(22, width - 58)) + " "))
     if middle:
         blocks = 12 if wide else 6
-        spans.append(Span(figures.bar((load or 0) / 100, blocks), "good"))
+        # No value is no idle GPU: MIG tells no load.
+        spans.append(Span(" " * blocks if load is None else figures.bar(load / 100, blocks), "good"))
     if width >= CURVE_CELL:
         spans.append(Span(f" {spark(trail.load if trail else (), CURVE_CELLS)}", "good"))
     spans.append(Span(" --%" if load is None else f"{load:3.0f}%"))
@@ -226,8 +227,7 @@ def user_of_processes(pids: Sequence[int], hardware: Hardware) -> str:
         if len(pids) > 1:
             return f"{STRANGER} {len(pids)} processes"
         user = hardware.users.get(pids[0])
-        account = f" of {user.account}" if user and user.account else ""
-        return f"{STRANGER} process {pids[0]}{account}"
+        return f"{STRANGER} {pids[0]} {user.account if user else ''}".rstrip()
     first = ours[0]
     rank = "" if first.rank is None else f" rank {first.rank}"
     step = "" if first.step is None else f" step {first.step}"
