@@ -91,7 +91,7 @@ def test_show_has_the_documented_shape(fttui_cli: Cli, make_run) -> None:
     (checkpoint / "model.bin").write_bytes(b"12345")
     seal(checkpoint, 5, 1, {})
     shown = fttui_cli.json("show", "demo")
-    assert set(shown) == SHOWN
+    assert set(shown) == SHOWN | {"notices"}
     assert {key: shown[key] for key in ("id", "state", "attempt", "step", "max_steps", "gpus", "pid", "loss")} == {
         "id": "demo", "state": "failed", "attempt": 1, "step": 7, "max_steps": 10, "gpus": [0, 1], "pid": None,
         "loss": "NaN",
@@ -112,8 +112,8 @@ def test_list_is_a_list_of_what_show_prints(fttui_cli: Cli, make_run) -> None:
     for name in ("alpha", "beta"):
         make_run(name)
     listed = fttui_cli.json("ls")
-    assert [each["id"] for each in listed] == ["alpha", "beta"]
-    assert listed[0] == fttui_cli.json("show", "alpha")
+    assert [each["id"] for each in listed] == ["beta", "alpha"]
+    assert listed[1] | {"notices": []} == fttui_cli.json("show", "alpha")
 
 
 def test_events_and_metrics_print_one_object_a_line(fttui_cli: Cli, make_run) -> None:
