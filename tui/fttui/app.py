@@ -11,7 +11,9 @@ from fttui.terminal import TERMINAL_GONE, guard_terminal, prepare_environment
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fttui.editor.document import Source
     from fttui.keys import Scope
+    from fttui.recording import Recording
     from fttui.settings import Settings
 
 
@@ -23,6 +25,9 @@ class Opening(NamedTuple):
     run: str | None = None
     page: "Scope | None" = None
     is_fresh: bool = False
+    edits: "Source | None" = None
+    recording: "Recording | None" = None
+    """What is shown in place of this machine and its runs."""
 
 
 def run_app(opening: Opening) -> int:
@@ -41,7 +46,9 @@ async def _run(opening: Opening) -> int:
     if settings.restore_session and not opening.is_fresh and not opening.run:
         session, problem = read_session(opening.home)
         settings = settings._replace(problems=(*settings.problems, *([problem] if problem else [])))
-    cockpit = Cockpit(opening.home, session=session, settings=settings)
+    cockpit = Cockpit(
+        opening.home, session=session, settings=settings, edits=opening.edits, recording=opening.recording
+    )
     loop = asyncio.get_running_loop()
 
     def report_crash(crash: threading.ExceptHookArgs) -> None:

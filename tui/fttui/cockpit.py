@@ -27,6 +27,7 @@ from fttui.session import Session, SessionKeeper
 from fttui.settings import Settings, write_theme
 from fttui.snapshot import Snapshot
 from fttui.themes import TEXTUAL_THEMES, fitting_theme
+from fttui.wizard.draft import Draft
 from fttui_engine.runs.home import state_home
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.states import State
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from textual.filter import LineFilter
     from textual.message import Message
 
+    from fttui.editor.document import Source
+    from fttui.recording import Recording
     from fttui_engine.spec.resolved import Resolved
 
 Severity = Literal["information", "warning", "error"]
@@ -68,6 +71,8 @@ class Cockpit(App[None]):
         *,
         session: Session = Session(),  # noqa: B008 - a constant
         settings: Settings | None = None,
+        edits: "Source | None" = None,
+        recording: "Recording | None" = None,
     ) -> None:
         super().__init__()
         self.settings = settings or Settings()
@@ -76,11 +81,13 @@ class Cockpit(App[None]):
         self.home = home or state_home()
         self.snapshot: Snapshot | None = None
         self.selected = session.run
-        self._begins_at = session.screen
+        self._begins_at, self._edits = session.screen, edits
         self.marked = session.marked
         """The runs that charts and configurations are compared with."""
         self.chart = ChartRequest()
         """How charts were looked at last."""
+        self.new_run = Draft()
+        """The new run as far as it has been filled in."""
         self._taken = Snapshot(0.0)
         self._key_order = KeyOrder(self, super().on_event)
         self._pending = PendingActions()
@@ -89,6 +96,7 @@ class Cockpit(App[None]):
             lambda snapshot: self.post_from_thread(SnapshotTaken(snapshot)),
             poll_seconds=self.settings.refresh_seconds,
             adopts=not self.settings.read_only,
+            recording=recording,
         )
         self._session = SessionKeeper(
             self.home,
@@ -103,6 +111,8 @@ class Cockpit(App[None]):
         self.push_screen(Dashboard())
         if self._begins_at in PLACES:
             self.push_screen(place(self._begins_at))
+        if self._edits:
+            self.edit(self._edits, ends_program=True)
         self.run_worker(self._key_order.run(), name="keys")
         self._collector.watch(self.selected)
         self._collector.start(lambda text: self.post_from_thread(TroubleMet(text)))
@@ -159,8 +169,9 @@ class Cockpit(App[None]):
 
     def _keep_session(self) -> None:
         scopes = [each.SCOPE for each in self.screen_stack if isinstance(each, CockpitScreen)]
-        if scopes and self.settings.restore_session and self.snapshot:
-            self._session.keep(Session(scopes[-1], self.selected, self.marked))
+        screen: Scope = next((scope for scope in reversed(scopes) if scope in PLACES), "dashboard")
+        if self.settings.restore_session and self.snapshot:
+            self._session.keep(Session(screen, self.selected, self.marked))
 
     def post_from_thread(self, message: "Message") -> None:
         """Post a message from any thread; after the end there is nobody to tell."""
@@ -194,7 +205,7 @@ class Cockpit(App[None]):
     def _leave_gone_run(self) -> None:
         """Go back to the dashboard rather than show another run on the page of one that is gone."""
         while self.screen_stack and isinstance(self.screen_stack[-1], CockpitScreen):
-            if isinstance(self.screen_stack[-1], Dashboard):
+            if self.screen_stack[-1].STAYS_WITHOUT_RUN:
                 break
             self.pop_screen()
 
@@ -248,6 +259,22 @@ class Cockpit(App[None]):
     def save(self, lines: list[str], name: str) -> None:
         """Write lines to a file in the present folder."""
         self._actions.tell(lambda: f"Written to {clipboard.save(lines, name, Path.cwd())}")
+
+    def save_configuration(self, resolved: "Resolved", name: str) -> None:
+        """Write a configuration to a file in the present folder."""
+        from fttui.wizard.yaml_file import write_configuration
+
+        self._actions.tell(lambda: f"Written to {write_configuration(resolved, name, Path.cwd())}")
+
+    def forget_new_run(self) -> None:
+        """Let the next new run begin with nothing chosen."""
+        self.new_run = Draft()
+
+    def edit(self, source: "Source", *, ends_program: bool = False) -> None:
+        """Open the configuration editor; leaving it may end the program."""
+        from fttui.screens.editor import Editor
+
+        self.push_screen(Editor(source, ends_program=ends_program))
 
     # What is done
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 from fttui.history import History
 from fttui.snapshot import Hardware, LogWindow, RunDetail, Snapshot, harmless, in_order
@@ -21,6 +22,9 @@ from fttui_engine.runs.logs import LogFollower, one_line, tail
 from fttui_engine.runs.metrics import MetricsFollower
 from fttui_engine.runs.run import Run, all_runs
 from fttui_engine.runs.summary import RunSummary, summarize
+
+if TYPE_CHECKING:
+    from fttui.recording import Recording
 
 BUSY_POLL_SECONDS = 0.05
 """While an action is under way its effect is looked for this often: a key must show within 200 ms."""
@@ -141,6 +145,7 @@ class Collector:
         *,
         poll_seconds: float = 1.0,
         adopts: bool = True,
+        recording: "Recording | None" = None,
     ) -> None:
         self._home = home or state_home()
         self._poll_seconds, self._adopts = poll_seconds, adopts
@@ -148,14 +153,16 @@ class Collector:
         self._runs = RunReader()
         self._follower: RunFollower | None = None
         self._watched: str | None = None
-        self._hardware = Hardware()
+        self._recording = recording
+        self._hardware = recording.hardware if recording else Hardware()
         self._closed, self._woken = Event(), Event()
         self.busy_actions = 0
 
     def start(self, on_trouble: Callable[[str], object]) -> None:
         """Start the reading threads; ``on_trouble`` hears of it when runs cannot be adopted."""
         Thread(target=self._collect, daemon=True, name="fttui-collector").start()
-        Thread(target=self._read_hardware, daemon=True, name="fttui-hardware").start()
+        if not self._recording:
+            Thread(target=self._read_hardware, daemon=True, name="fttui-hardware").start()
         if self._adopts:
             Thread(target=self._adopt, args=(on_trouble,), daemon=True, name="fttui-adoption").start()
 
@@ -181,8 +188,16 @@ class Collector:
             summaries = self._runs.read(self._home)
         except OSError as error:
             problem = one_line(f"{self._home} cannot be read: {error.strerror or error}")
+        if self._recording:
+            taken_at = self._recording.recorded_at
+            summaries = [self._recording.as_recorded(each) for each in summaries]
         return Snapshot(
-            taken_at, in_order(summaries), self._hardware, self._watched_detail(summaries), problem
+            taken_at,
+            in_order(summaries),
+            self._hardware,
+            self._watched_detail(summaries),
+            problem,
+            is_recorded=self._recording is not None,
         )
 
     def _watched_detail(self, summaries: list[RunSummary]) -> RunDetail | None:

@@ -81,6 +81,8 @@ class Snapshot:
     detail: RunDetail | None = None
     problem: str = ""
     """Why the run directories cannot be read, if so."""
+    is_recorded: bool = False
+    """Whether it is a recording's: no clock runs in it."""
 
     def run(self, run_id: str | None) -> RunSummary | None:
         """Return the summary of a run, ``None`` where there is no such run."""

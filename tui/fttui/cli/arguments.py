@@ -84,6 +84,17 @@ def _config(parser: ArgumentParser) -> None:
     _json(parser)
 
 
+def _edit(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "config",
+        metavar="FILE",
+        nargs="?",
+        help="a YAML file, which need not be there yet (default: a new one)",
+    )
+    parser.add_argument("--profile", metavar="P", help="show what this profile says where FILE says nothing")
+    _screens(parser)
+
+
 def _data(parser: ArgumentParser) -> None:
     _config(parser)
     parser.add_argument(
@@ -191,6 +202,11 @@ def _gpus_verb(parser: ArgumentParser) -> None:
 def _profiles(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="print this profile")
     _json(parser)
+
+
+def _record(parser: ArgumentParser) -> None:
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="the runs' ids, or the beginnings of them")
+    parser.add_argument("file", metavar="FILE.tar.gz", help="the archive; fttui --replay shows it")
 
 
 def _shell(parser: ArgumentParser) -> None:
@@ -305,9 +321,8 @@ VERBS: dict[str, Verb] = {
     "wait": Verb("wait until a run has ended", "control:wait", _wait),
     "rm": Verb("delete an ended run", "control:remove", _remove),
     "reconcile": Verb("adopt runs that nobody is in charge of", "control:reconcile", _reconcile),
-    "install-autostart": Verb(
-        "look after runs when this host has booted", "autostart:install", _autostart
-    ),
+    "install-autostart": Verb("look after runs when this host has booted", "autostart:install", _autostart),
+    "edit": Verb("edit a configuration in a form or as text", "screens:edit", _edit),
     "check": Verb("say what is wrong with a configuration before it starts", "check:run", _check),
     "estimates": Verb("show how far memory predictions have been off", "estimates:run", _only_json),
     "data": Verb("show what a configuration's data is made of", "data:run", _data),
@@ -318,6 +333,7 @@ VERBS: dict[str, Verb] = {
     "chat": Verb("talk with a model", "use:chat", _chat),
     "compare": Verb("ask base and trained model the same", "use:compare", _compare),
     "export": Verb("merge an adapter into its base, as a model of its own", "use:export", _export),
+    "record": Verb("pack runs for a bug report, secrets masked", "record:record", _record),
     "completions": Verb(
         "print a script with which a shell completes", "completions:print_completions", _shell
     ),
@@ -339,11 +355,12 @@ def main_parser() -> ArgumentParser:
     verbs = "\n".join(f"  {name:<10} {verb.summary}" for name, verb in VERBS.items())
     parser = ArgumentParser(
         prog="fttui",
-        usage="fttui [-h] [--version] [--read-only] [--ascii] [--theme T] [--fresh] [VERB ...]",
+        usage="fttui [-h] [--version] [--read-only] [--ascii] [--theme T] [--fresh] [--replay FILE] [VERB ...]",
         description="The cockpit for fine-tuning language models over SSH. Without a verb it opens the screens.",
         epilog=f"verbs (fttui VERB -h says more):\n{verbs}",
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     _screens(parser)
+    parser.add_argument("--replay", metavar="FILE", help="show a recording, read-only and at its moment")
     return parser

@@ -3,12 +3,15 @@
 import os
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fttui.cli.arguments import RUN_PAGES
 from fttui_engine.errors import ExitCode
 
 if TYPE_CHECKING:
+    from fttui.app import Opening
+    from fttui.editor.document import Source
     from fttui.keys import Scope
 
 
@@ -20,8 +23,29 @@ def run(arguments: Namespace) -> int:
     return open_screens(arguments, find_run(arguments.run).id, page)
 
 
+def edit(arguments: Namespace) -> int:
+    """Open the editor on a configuration file, or on a new one."""
+
+    from fttui.editor.document import Source
+    from fttui.editor.files import open_file
+    from fttui_engine.errors import WrongRequestError
+
+    if problem := _problem():
+        raise WrongRequestError(problem, "fttui check says what is wrong with a file, everywhere")
+    profile = arguments.profile or ""
+    if profile:
+        from fttui_engine.spec.profiles import load_profile
+
+        load_profile(profile)
+    path = None if arguments.config is None else open_file(Path(arguments.config)).path
+    return open_screens(arguments, edits=Source(path, profile))
+
+
 def open_screens(
-    arguments: Namespace | None = None, run: str | None = None, page: "Scope | None" = None
+    arguments: Namespace | None = None,
+    run: str | None = None,
+    page: "Scope | None" = None,
+    edits: "Source | None" = None,
 ) -> int:
     """Open the screens; without a fit terminal list the runs instead and say why."""
     if problem := _problem():
@@ -42,7 +66,19 @@ def open_screens(
             read_only=arguments.read_only or settings.read_only,
         )
         is_fresh = arguments.fresh
-    return run_app(Opening(settings, state_home(), run, page, is_fresh=is_fresh))
+    opening = Opening(settings, state_home(), run, page, is_fresh=is_fresh or bool(edits), edits=edits)
+    replayed = getattr(arguments, "replay", None)
+    return _replay(Path(replayed), opening) if replayed else run_app(opening)
+
+
+def _replay(path: Path, opening: "Opening") -> int:
+    """Show a recording; nothing of it or of this machine is changed."""
+    from fttui.app import run_app
+    from fttui.recording import opened
+
+    with opened(path) as recording:
+        settings = opening.settings._replace(read_only=True, restore_session=False)
+        return run_app(opening._replace(settings=settings, home=recording.home, recording=recording))
 
 
 def can_open() -> bool:

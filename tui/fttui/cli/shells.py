@@ -57,7 +57,8 @@ complete -F _fttui fttui
 
 def bash(commands: "Sequence[Command]") -> str:
     """Return the script for bash."""
-    values, takers, main_takers, options, places = [], [], [], [], []
+    values, takers, main_takers = list[str](), list[str](), list[str]()
+    options, places = list[str](), list[str]()
     for command in commands:
         spellings = " ".join(flag for option in command.options for flag in option.flags)
         name = command.name or '""'

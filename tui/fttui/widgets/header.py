@@ -28,7 +28,9 @@ class HeaderLine(SnapshotPanel):
 
     def draw(self, width: int, _height: int) -> Sequence[Line]:
         """Return the one line."""
-        return [header_line(self._snapshot, width, time.time())]
+        snapshot = self._snapshot
+        now = snapshot.taken_at if snapshot and snapshot.is_recorded else time.time()
+        return [header_line(snapshot, width, now)]
 
 
 def header_line(snapshot: Snapshot | None, width: int, now: float) -> Line:
@@ -42,6 +44,8 @@ def header_line(snapshot: Snapshot | None, width: int, now: float) -> Line:
         if counts[state]:
             left += [Span(f" {state} {counts[state]} ", role)]
     old = now - snapshot.taken_at
+    if snapshot.is_recorded:
+        left += [Span(" recording ", "warn")]
     if snapshot.problem:
         left += [Span(f" {snapshot.problem} ", "bad")]
     if old > STALE_SECONDS:
