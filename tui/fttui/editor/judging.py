@@ -125,14 +125,15 @@ class Judge:
     ) -> None:
         self._judged, self._beside, self._seconds = judged, beside, seconds
         self._question: Question | None = None
+        self._at_once = False
         self._lock, self._asked, self._closed = Lock(), Event(), Event()
         self._thread = Thread(target=self._work, daemon=True, name="fttui-editor")
         self._thread.start()
 
-    def ask(self, question: Question) -> None:
-        """Judge this text next, in place of one that still waits."""
+    def ask(self, question: Question, *, at_once: bool = False) -> None:
+        """Judge this text next, in place of one that still waits; ``at_once`` where nobody is typing."""
         with self._lock:
-            self._question = question
+            self._question, self._at_once = question, at_once
         self._asked.set()
 
     def close(self) -> None:
@@ -147,7 +148,7 @@ class Judge:
                 return
             while self._asked.is_set():
                 self._asked.clear()
-                self._closed.wait(PAUSE_SECONDS)
+                self._closed.wait(0 if self._at_once else PAUSE_SECONDS)
             with self._lock:
                 question, self._question = self._question, None
             self._beside(question)

@@ -7,7 +7,8 @@ from typing import Final
 
 from textual.binding import Binding
 
-from fttui.keys.key import DASHBOARD, EVERYWHERE, GPUS, LOG, PAGES, SIGNS, Key, Scope, names_of
+from fttui.keys.editor import EDITOR_KEYS, WAY_TO_EDITOR_KEYS
+from fttui.keys.key import DASHBOARD, EDITOR, EVERYWHERE, GPUS, LOG, PAGES, SIGNS, Key, Scope, names_of
 from fttui.keys.log import LOG_KEYS
 from fttui.keys.new_run import NEW_RUN_KEYS
 from fttui.keys.pages import CHART_KEYS, ITEM_KEYS, LIST_KEYS, PAGE_KEYS
@@ -26,8 +27,8 @@ GENERAL_KEYS: Final = (
         EVERYWHERE,
         in_footer=False,
     ),
-    Key("help", "question_mark,f1", "?", "help", "help", "this page", EVERYWHERE),
-    Key("back", "escape,q", "esc", "back", "back", "one screen back", PAGES | GPUS | LOG),
+    Key("help", "question_mark,f1", "?", "help", "help", "this page", EVERYWHERE | EDITOR),
+    Key("back", "escape,q", "esc", "back", "back", "one screen back", PAGES | GPUS | LOG | EDITOR),
     Key("quit", "q", "q", "app.quit", "quit", "leave fttui; the runs go on", DASHBOARD),
 )
 
@@ -40,6 +41,8 @@ KEYS: Final = (
     *PAGE_KEYS,
     *MOVE_KEYS,
     *LOG_KEYS,
+    *WAY_TO_EDITOR_KEYS,
+    *EDITOR_KEYS,
     *NEW_RUN_KEYS,
     *GENERAL_KEYS,
 )

@@ -17,6 +17,8 @@ Scope = Literal[
     "new-hardware",
     "new-review",
     "compare",
+    "editor",
+    "editor-text",
 ]
 
 DASHBOARD: Final = frozenset[Scope]({"dashboard"})
@@ -36,7 +38,9 @@ NEW_RUN_HARDWARE: Final = frozenset[Scope]({"new-hardware"})
 NEW_RUN_REVIEW: Final = frozenset[Scope]({"new-review"})
 NEW_RUN_STEPS: Final = NEW_RUN | NEW_RUN_HARDWARE | NEW_RUN_REVIEW
 COMPARE: Final = frozenset[Scope]({"compare"})
-EVERYWHERE: Final = DASHBOARD | PAGES | GPUS | LOG | NEW_RUN_STEPS | COMPARE
+EDITOR: Final = frozenset[Scope]({"editor"})
+EDITOR_TEXT: Final = frozenset[Scope]({"editor-text"})
+EVERYWHERE: Final = DASHBOARD | PAGES | GPUS | LOG | COMPARE
 
 
 @dataclass(frozen=True, slots=True)

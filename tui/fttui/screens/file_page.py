@@ -18,11 +18,13 @@ from fttui.screens.list_page import ListPage
 from fttui.screens.log_view import LogView
 from fttui.snapshot import RunDetail, Snapshot
 from fttui_engine.runs.logs import one_line
+from fttui_engine.runs.run import Run
 from fttui_engine.runs.summary import RunSummary
 
 READ_SECONDS = 2.0
 MOST_FILES = 2_000
 DEEPEST = 4
+YAML_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,21 @@ class FilePage(ListPage):
         """Read the file under the cursor as a log."""
         if chosen := self._chosen():
             self.app.push_screen(LogView(chosen.path, chosen.name))
+
+    def action_edit_file(self) -> None:
+        """Edit the YAML file under the cursor; that of the run itself stays as it is, and a copy is edited."""
+        from fttui.editor.document import Source
+
+        chosen = self._chosen()
+        if chosen is None:
+            return
+        run = self.run_shown
+        if run and chosen.path == Run(run.run_dir).spec_path:
+            self.cockpit.edit(Source(run_id=run.id))
+        elif chosen.path.suffix in YAML_SUFFIXES:
+            self.cockpit.edit(Source(path=chosen.path))
+        else:
+            self.cockpit.tell("Only YAML files can be edited here; enter reads this one.", "warning")
 
     def action_copy_path(self) -> None:
         """Copy the path of the file under the cursor."""

@@ -1,0 +1,114 @@
+"""The text of a configuration, with its keys, comments and faulty lines told apart."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.widgets import TextArea
+from textual.widgets.text_area import TextAreaTheme
+
+from fttui.keys import bindings
+from fttui.lines import Role
+from fttui.themes import STYLES
+
+if TYPE_CHECKING:
+    from fttui.screens.editor import Editor
+
+KEY = re.compile(r"\s*(?:- )?(?P<key>[\"\w.-]+)\s*:(?=\s|$)")
+COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
+UNPRINTABLE = re.compile(r"[^\S \t]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+INDENT = "  "
+
+
+class YamlText(TextArea):
+    """A text field; undo and redo are the document's, which the form shares."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("editor-text"),
+        Binding("tab", "indent", "indent", id="text-indent", show=False),
+    ]
+
+    def __init__(self) -> None:
+        self._faults: Mapping[int, Role] = {}
+        super().__init__(
+            show_line_numbers=True, soft_wrap=False, compact=True, highlight_cursor_line=True, id="yaml"
+        )
+        # A blinking cursor would send bytes for ever.
+        self.cursor_blink = False
+
+    def on_mount(self) -> None:
+        """Take on the colours of the theme."""
+        self._take_colours()
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self._take_colours())
+
+    def _take_colours(self) -> None:
+        name = self.app.theme if self.app.theme in STYLES else "dark"
+        self.register_theme(
+            TextAreaTheme(
+                f"fttui-{name}", syntax_styles={str(role): style for role, style in STYLES[name].items()}
+            )
+        )
+        self.theme = f"fttui-{name}"
+
+    def take(self, text: str) -> None:
+        """Show a text; cursor and view stay where they were."""
+        if text == self.text:
+            return
+        row, column = self.cursor_location
+        top = self.scroll_offset
+        self.load_text(text)
+        self.move_cursor((min(row, self.document.line_count - 1), column))
+        self.scroll_to(top.x, top.y, animate=False)
+
+    def mark_faults(self, faults: Mapping[int, Role]) -> None:
+        """Mark lines, counted from 1, of which something is to be said."""
+        if faults != self._faults:
+            self._faults = dict(faults)
+            self._build_highlight_map()
+            self.refresh()
+
+    def get_line(self, line_index: int) -> Text:
+        """Return a line as it is shown: what a terminal would obey is shown as a question mark."""
+        shown = UNPRINTABLE.sub("?", self.document.get_line(line_index))
+        return Text(shown, end="", no_wrap=True)
+
+    def _build_highlight_map(self) -> None:
+        """Tell the parts of each line apart; TextArea asks for offsets in bytes, and a parser that we do without."""
+        self._line_cache.clear()
+        self._highlights.clear()
+        for index, text in enumerate(self.document.lines):
+            for start, end, role in parts_of(text, self._faults.get(index + 1)):
+                first, last = (len(text[:at].encode("utf-8", "replace")) for at in (start, end))
+                self._highlights[index].append((first, last, role))
+
+    def action_indent(self) -> None:
+        """Indent by two spaces: YAML knows no tabs."""
+        self.insert(INDENT)
+
+    def action_undo(self) -> None:
+        """Undo in the document, which the form shares."""
+        cast("Editor", self.screen).action_undo()
+
+    def action_redo(self) -> None:
+        """Redo in the document, which the form shares."""
+        cast("Editor", self.screen).action_redo()
+
+
+def parts_of(text: str, fault: Role | None) -> list[tuple[int, int, Role]]:
+    """Return the parts of a line that do not look plain."""
+    parts: list[tuple[int, int, Role]] = []
+    comment = COMMENT.search(text)
+    until = comment.start() if comment else len(text)
+    if (key := KEY.match(text)) and key.end() <= until:
+        parts.append((key.start("key"), key.end("key"), fault or "accent"))
+        start = key.end()
+    else:
+        start = 0
+    value = text[start:until]
+    if value.strip() and (fault or value.strip()[:1] in "\"'[{"):
+        parts.append((start, until, fault or "good"))
+    if comment:
+        parts.append((comment.start(), len(text), "dim"))
+    return parts
