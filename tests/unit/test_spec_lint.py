@@ -41,7 +41,6 @@ ERRORS = [
     (["run: {min_nodes: 2}"], "run.min_nodes", "later release"),
     (["run: {launcher: slurm}"], "run.launcher", "later release"),
     (["run: {restart: {on_oom: wait}}"], "run.restart.on_oom", "shrink"),
-    (["run: {resume_after_reboot: true}"], "run.resume_after_reboot", "later release"),
     (["run: {python: /no/such/python}"], "run.python", "not a program"),
     (["run: {python: no-such-python}"], "run.python", "not a program"),
     (["flash_attn: fa2"], "flash_attn", "flash-attn"),

@@ -18,6 +18,7 @@ from fttui.snapshot import Hardware, LogWindow, RunDetail, Snapshot, harmless, i
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs import events as run_events
 from fttui_engine.runs.home import state_home
+from fttui_engine.runs.listing import Listing
 from fttui_engine.runs.logs import LogFollower, one_line, tail
 from fttui_engine.runs.metrics import MetricsFollower
 from fttui_engine.runs.run import Run, all_runs
@@ -113,9 +114,13 @@ class RunReader:
 
     def __init__(self) -> None:
         self._ended: dict[str, tuple[int, float, RunSummary]] = {}
+        self._is_first = True
 
     def read(self, home: Path) -> list[RunSummary]:
         """Return the summaries of all runs."""
+        if self._is_first:
+            self._is_first = False
+            return [self._kept(harmless(summary)) for summary in Listing(home).summaries()]
         runs = all_runs(home)
         ended = {run.id: self._ended[run.id] for run in runs if run.id in self._ended}
         self._ended = ended
@@ -127,11 +132,14 @@ class RunReader:
             known_changed_at, read_at, summary = known
             if known_changed_at == changed_at and now - read_at < ENDED_RUN_REREAD_SECONDS:
                 return summary
-        summary = harmless(summarize(run))
+        return self._kept(harmless(summarize(run)), changed_at)
+
+    def _kept(self, summary: RunSummary, changed_at: int | None = None) -> RunSummary:
         if summary.state.is_live:
-            self._ended.pop(run.id, None)
+            self._ended.pop(summary.id, None)
         else:
-            self._ended[run.id] = (changed_at, now, summary)
+            changed_at = _changed_at(summary.run_dir) if changed_at is None else changed_at
+            self._ended[summary.id] = (changed_at, time.monotonic(), summary)
         return summary
 
 
@@ -248,7 +256,10 @@ class Collector:
 
     def _adopt(self, on_trouble: Callable[[str], object]) -> None:
         from fttui_engine.launch import verbs
+        from fttui_engine.launch.logout import logout_danger
 
+        if danger := logout_danger():
+            on_trouble(one_line(danger))
         told = ""
         while not self._closed.is_set():
             try:

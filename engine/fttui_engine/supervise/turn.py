@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOOK_SECONDS = 2.0
+FAR_LOOK_SECONDS = 6.0
+"""For those behind the second in line: 20 waiting runs take half as much of a core."""
 MOST_REASONS = 3
 
 _ENDINGS = {1: "st", 2: "nd", 3: "rd"}
@@ -83,6 +85,8 @@ class Turn:
         ahead = self._ticket.ahead()
         if ahead and not self._request.backfill:
             self._gpus.close()
+            if len(ahead) > 1:
+                self._next_look = time.monotonic() + FAR_LOOK_SECONDS
             return Waits(self._behind(ahead))
         place = f"{ordinal(len(ahead) + 1)} in the queue"
         return self._want_gpus(place) if self._request.kind == "gpu" else self._want_cpu(place)

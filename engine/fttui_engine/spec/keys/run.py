@@ -46,7 +46,7 @@ RUN = (
         at_least=2**20,
         at_most=2**50,
     ),
-    Key("run.resume_after_reboot", "flag", False, "Go on by itself after the host came back."),
+    Key("run.resume_after_reboot", "flag", False, "Go on by itself after the host came back; needs fttui install-autostart once."),
     Key("run.environment", "environment", None, "Environment variables of the run."),
     Key("run.python", "path", None, "Python that runs the training; unset means the one of fttui."),
     Key("run.command", "command", None, "Run this program instead of our training: a list of words."),

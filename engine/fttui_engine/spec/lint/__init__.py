@@ -105,8 +105,6 @@ def _check_run(case: Lint) -> None:
             found=name[:80],
             allowed=ALLOWED_NAME,
         )
-    if case.values["run.resume_after_reboot"]:
-        _later(case, "run.resume_after_reboot", "Going on by itself after a reboot", "false")
     nodes = case.values["run.nodes"]
     if nodes != 1:
         _later(case, "run.nodes", "Training on several hosts", "1")
