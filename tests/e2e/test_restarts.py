@@ -98,6 +98,13 @@ def test_a_program_that_met_a_full_disk_starts_again_when_there_is_room(driver: 
     assert (state.state, state.attempt) == (State.FINISHED, 2)
 
 
+def test_a_disk_that_is_full_though_it_shows_room_is_not_tried_for_ever(driver: Driver) -> None:
+    # As a quota does.
+    state = driver.end(driver.start('echo "Disk quota exceeded"; exit 1', restart_max=1, **FAST))
+    assert (state.state, state.attempt, state.exit.kind) == (State.PARKED, 6, "disk_full")
+    assert "a quota, or another program's files" in state.exit.message
+
+
 def test_a_full_disk_is_waited_for(driver: Driver, tmp_path) -> None:
     room = Request(NEWEST, free_bytes=1)
     assert wait_reason(room, tmp_path, tmp_path) == ""

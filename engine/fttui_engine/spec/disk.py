@@ -20,11 +20,20 @@ def checkpoint_bytes(shape: ModelShape, work: Workload) -> int:
 
 def disk_bytes(shape: ModelShape, work: Workload, values: dict[str, Any]) -> int | None:
     """All that lies on the disk at the worst moment; None where only the data decide how many checkpoints there are."""
-    result = _saved_bytes(shape, work) + SMALL_FILES_BYTES
+    count = checkpoints_at_once(values)
+    return None if count is None else result_bytes(shape, work) + count * checkpoint_bytes(shape, work)
+
+
+def result_bytes(shape: ModelShape, work: Workload) -> int:
+    """The trained model or adapter, in the output folder itself."""
+    return _saved_bytes(shape, work) + SMALL_FILES_BYTES
+
+
+def checkpoints_at_once(values: dict[str, Any]) -> int | None:
+    """How many checkpoints lie side by side at the worst moment; None where only the data decide."""
     written, limit = _written(values), values.get("save_total_limit")
     kept = None if limit is None else max(limit, LEAST_KEPT) + 1
-    counts = [count for count in (written, kept) if count is not None]
-    return result + min(counts) * checkpoint_bytes(shape, work) if counts else None
+    return min((count for count in (written, kept) if count is not None), default=None)
 
 
 def _saved_bytes(shape: ModelShape, work: Workload) -> int:

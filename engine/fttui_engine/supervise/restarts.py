@@ -5,7 +5,6 @@ server every night may go on for ever, one that dies at the same step three time
 """
 
 import random
-import shutil
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from fttui_engine.runs.attempt import NEWEST, Attempt, Request
 from fttui_engine.runs.checkpoints import list_checkpoints
 from fttui_engine.runs.events import read_events
 from fttui_engine.runs.files import Json
+from fttui_engine.runs.free_space import free_bytes, has_free_inodes
 from fttui_engine.runs.run import Plan, Run
 from fttui_engine.runs.states import State
 from fttui_engine.supervise import diagnosis
@@ -39,6 +39,8 @@ QUICK_SECONDS = 60.0
 LONG_SECONDS = 600.0
 """A program without checkpoints that ran this long counts as having come somewhere."""
 SPARE_BYTES = 64 * 2**20
+MOST_IN_VAIN = 5
+"""So many attempts in a row that end on a full disk without a newer checkpoint, though there was room before each."""
 
 
 class Restart(NamedTuple):
@@ -60,14 +62,10 @@ def what_follows(run: Run, plan: Plan, attempt: Attempt, verdict: Verdict) -> Re
     outcome = attempt.read_outcome()
     if verdict.state is State.FAILED and outcome and outcome.lighter:
         return _shrunk(attempt, outcome.lighter)
+    if verdict.state is State.FAILED and kind == "disk_full" and (plan.kind == "train" or plan.restart_max):
+        return _when_there_is_room(plan, attempt, outcome.needed_bytes if outcome else None)
     if verdict.state is not State.FAILED or not plan.restart_max or kind in REPEATED:
         return None
-    if kind == "disk_full":
-        needed = _needed_bytes(plan)
-        request = Request(
-            NEWEST, not_before=time.time() + 1.0, free_bytes=needed, settings=attempt.read_request().settings
-        )
-        return Restart(request, f"It goes on when {needed / 1e9:.1f} GB are free.")
     if _was_started_wrongly(plan, attempt, verdict):
         return None
     before = attempt.read_request()
@@ -97,6 +95,28 @@ def _shrunk(attempt: Attempt, lighter: Json) -> Restart:
     )
 
 
+def _when_there_is_room(plan: Plan, attempt: Attempt, needed_bytes: int | None) -> Restart | Parked:
+    """Wait for the disk, without counting, as long as there was too little room; a quota shows as room that is none."""
+    before = attempt.read_request()
+    needed = max(needed_bytes or 0, _largest_checkpoint_bytes(plan)) + SPARE_BYTES
+    output_dir = Path(plan.output_dir)
+    is_short = free_bytes(output_dir) < needed or not has_free_inodes(output_dir)
+    fruitless = 0 if is_short or _came_somewhere(plan, attempt) else before.fruitless + 1
+    if fruitless > MOST_IN_VAIN:
+        return Parked(
+            f"{MOST_IN_VAIN} more attempts met a full disk where room was shown: a quota, or another program's files."
+        )
+    delay_seconds = _backoff_seconds(plan, fruitless - 1) if fruitless > 1 else 1.0
+    request = Request(
+        NEWEST,
+        not_before=time.time() + delay_seconds,
+        free_bytes=needed,
+        fruitless=fruitless,
+        settings=before.settings,
+    )
+    return Restart(request, f"It goes on when {needed / 1e9:.2f} GB are free.")
+
+
 def wait_reason(request: Request, output_dir: Path, run_dir: Path) -> str:
     """Return what an attempt that was planned still waits for, for people; ``""`` when it may begin."""
     if request.not_before is not None and (left_seconds := request.not_before - time.time()) > 0:
@@ -105,11 +125,11 @@ def wait_reason(request: Request, output_dir: Path, run_dir: Path) -> str:
         # Which of the two disks was full is not always said; logs and metrics need little.
         for folder, needed_bytes in ((output_dir, request.free_bytes), (run_dir, SPARE_BYTES)):
             # A program without checkpoints has no folder for them; it would be made on its parent's disk.
-            there = next(each for each in (folder, *folder.parents) if each.is_dir())
-            free_bytes = shutil.disk_usage(there).free
-            if free_bytes < needed_bytes:
-                sizes = f"{free_bytes / 1e9:.1f} of {needed_bytes / 1e9:.1f} GB are free"
+            if (free := free_bytes(folder)) < needed_bytes:
+                sizes = f"{free / 1e9:.2f} of {needed_bytes / 1e9:.2f} GB are free"
                 return f"waits for room on the disk of {folder}: {sizes}"
+            if not has_free_inodes(folder):
+                return f"waits for room on the disk of {folder}: it can take no more files (no free inodes)"
     return ""
 
 
@@ -139,10 +159,10 @@ def _first_step(attempt: Attempt) -> int:
     return (launch.resume_step or 0) if launch else 0
 
 
-def _needed_bytes(plan: Plan) -> int:
+def _largest_checkpoint_bytes(plan: Plan) -> int:
     """Return the room for the next checkpoint: that of the largest so far and a fifth more."""
     sizes = [each.size_bytes for each in list_checkpoints(Path(plan.output_dir)) if each.complete]
-    return int(1.2 * max(sizes, default=0)) + SPARE_BYTES
+    return int(1.2 * max(sizes, default=0))
 
 
 def _restarts_today(run: Run) -> int:

@@ -59,7 +59,16 @@ def main() -> int:
         step = max(reporter.step, resume.step if resume else 0)
         may_shrink = kind in OUT_OF_MEMORY and (options.restart or {}).get("on_oom") == "shrink"
         lighter = lighter_settings(asked) if asked and may_shrink else None
-        outcome = Outcome("failed", step, reporter.max_steps, message, advice, kind, lighter=lighter)
+        outcome = Outcome(
+            "failed",
+            step,
+            reporter.max_steps,
+            message,
+            advice,
+            kind,
+            lighter=lighter,
+            needed_bytes=getattr(error, "needed_bytes", None),
+        )
     # First, since on a full disk the log may take no more, while a torn checkpoint has just made room for this.
     _tell(attempt, ranks, outcome)
     with contextlib.suppress(OSError):

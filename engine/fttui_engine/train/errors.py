@@ -38,6 +38,10 @@ class DiskFullError(TrainError):
 
     kind = "disk_full"
 
+    def __init__(self, message: str, hint: str, needed_bytes: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.needed_bytes = needed_bytes
+
 
 class LossNotFiniteError(TrainError):
     """The loss became NaN or infinite; going on would only spoil the weights."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fttui.cli.memory_lines import Experience, experience_with, memory_lines
 from fttui_engine.errors import ExitCode, WrongRequestError
+from fttui_engine.launch.disk_room import disk_rooms
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.memory import MemoryRecord
 from fttui_engine.spec.check import CheckReport, check
@@ -23,6 +24,7 @@ def run(args: Namespace) -> int:
     if args.json:
         verdict = report.to_json()
         verdict["memory"] |= experience.to_json(report.memory)
+        verdict["disk"] = [room.to_json() for room in disk_rooms(report.resolved)]
         print(json.dumps(verdict, indent=1))
     else:
         _print_verdict(report, experience, f"profile {args.profile}" if config is None else str(config))
@@ -51,6 +53,9 @@ def _print_verdict(report: CheckReport, experience: Experience, name: str) -> No
         print(one_line(line))
     for line in memory_lines(report.memory, experience):
         print(one_line(line))
+    for room in disk_rooms(report.resolved):
+        if room.warning:
+            print(one_line(f"warning: {room.warning}"))
     if report.ok:
         print(one_line(f"{name} can be started."))
     else:

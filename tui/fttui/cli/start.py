@@ -1,6 +1,7 @@
 """``fttui start``: from a configuration, or any program."""
 
 import json
+import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -14,6 +15,7 @@ from fttui_engine.runs.run import Run, check_name
 if TYPE_CHECKING:
     from fttui_engine.launch.queue import QueueWish
     from fttui_engine.spec.findings import Findings
+    from fttui_engine.spec.resolved import Resolved
 
 NOT_FOR_PROGRAMS = "--gpus is for training; a program of your own sees the GPUs that you see"
 
@@ -23,6 +25,7 @@ def start(arguments: Namespace) -> int:
     if arguments.name is not None:
         check_name(arguments.name)
     wish = _queue_wish(arguments)
+    _warn_of_logout()
     if arguments.sweep:
         return _start_sweep(arguments)
     if arguments.command is not None:
@@ -106,7 +109,35 @@ def _start_training(arguments: Namespace, wish: "QueueWish | None") -> Run:
     if arguments.gpus is not None and resolved.run.command and not wish:
         raise WrongRequestError(NOT_FOR_PROGRAMS, "set CUDA_VISIBLE_DEVICES in run.environment")
     say_what_is_noteworthy(resolved.findings)
-    return start_run(resolved, arguments.name, wish, _warn)
+    _warn_of_disks(resolved)
+    run = start_run(resolved, arguments.name, wish, _warn)
+    _warn_of_no_autostart(resolved)
+    return run
+
+
+def _warn_of_disks(resolved: "Resolved") -> None:
+    from fttui_engine.launch.disk_room import disk_rooms
+
+    for room in disk_rooms(resolved):
+        if room.warning:
+            _warn(room.warning)
+
+
+def _warn_of_logout() -> None:
+    # A look at one folder, so that hosts without systemd do not pay for the import.
+    if os.path.isdir("/run/systemd/system"):
+        from fttui_engine.launch.logout import logout_danger
+
+        if danger := logout_danger():
+            _warn(danger)
+
+
+def _warn_of_no_autostart(resolved: "Resolved") -> None:
+    if resolved.run.resume_after_reboot:
+        from fttui_engine.launch.autostart import is_installed
+
+        if not is_installed():
+            _warn("run.resume_after_reboot has no effect before: fttui install-autostart")
 
 
 def _warn(sentence: str) -> None:

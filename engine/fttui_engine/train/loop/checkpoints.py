@@ -16,6 +16,7 @@ from fttui_engine.runs.checkpoints import (
     set_aside,
     verify,
 )
+from fttui_engine.runs.free_space import free_bytes, has_free_inodes
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import CheckpointError, DiskFullError
 from fttui_engine.train.failures import is_disk_full
@@ -120,7 +121,7 @@ class CheckpointFolder:
         except Exception as error:
             shutil.rmtree(folder, ignore_errors=True)
             if is_disk_full(error):
-                raise self._disk_full(step) from error
+                raise self._disk_full(_checkpoint_of(step)) from error
             raise
         self._saved.add(step)
         self.newest = folder
@@ -133,7 +134,7 @@ class CheckpointFolder:
     def _make_way(self, folder: Path, step: int) -> Path | None:
         """Put aside a checkpoint that a crash tore, or that was sealed before training went back to an earlier step."""
         replaced = set_aside(folder) if folder.exists() else None
-        self._require_space(step)
+        self._require_space(_checkpoint_of(step))
         return replaced
 
     def _seal(self, folder: Path, step: int, extra: dict[str, Any]) -> Manifest:
@@ -153,17 +154,31 @@ class CheckpointFolder:
                 (path / MANIFEST).unlink()
                 shutil.rmtree(path)
 
-    def _require_space(self, step: int) -> None:
-        if shutil.disk_usage(self._output_dir).free < 1.2 * self._expected_bytes:
-            raise self._disk_full(step)
+    def require_space(self) -> None:
+        """Raise DiskFullError unless one checkpoint has room: what was learned without one could not be kept."""
+        self._require_space("a checkpoint")
 
-    def _disk_full(self, step: int) -> DiskFullError:
-        free_bytes = shutil.disk_usage(self._output_dir).free
+    def _require_space(self, what: str) -> None:
+        if free_bytes(self._output_dir) < self._needed_bytes or not has_free_inodes(self._output_dir):
+            raise self._disk_full(what)
+
+    @property
+    def _needed_bytes(self) -> int:
+        return int(1.2 * self._expected_bytes)
+
+    def _disk_full(self, what: str) -> DiskFullError:
+        there_is = f"{free_bytes(self._output_dir) / 1e6:.0f} MB are free in {self._output_dir}"
+        if not has_free_inodes(self._output_dir):
+            there_is += ", but no further file can be made there (no free inodes)"
         return DiskFullError(
-            f"no room for the checkpoint of step {step}: it takes about {self._expected_bytes / 1e6:.0f} MB, "
-            f"{free_bytes / 1e6:.0f} MB are free in {self._output_dir}",
+            f"no room for {what}: it takes about {self._expected_bytes / 1e6:.0f} MB, {there_is}",
             "free some space there, lower save_total_limit, or choose another output_dir; then resume",
+            self._needed_bytes,
         )
+
+
+def _checkpoint_of(step: int) -> str:
+    return f"the checkpoint of step {step}"
 
 
 def checkpoint_bytes(model: Any, config: TrainingConfig) -> int:

@@ -1,0 +1,49 @@
+"""What is free on a disk: in bytes, and in files, of which some file systems have a fixed number."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fttui_engine.runs.free_space import free_bytes, has_free_inodes
+
+WITHOUT_INODES = """
+import sys
+from pathlib import Path
+from fttui_engine.runs.attempt import NEWEST, Request
+from fttui_engine.runs.free_space import has_free_inodes
+from fttui_engine.supervise.restarts import wait_reason
+folder = Path(sys.argv[1])
+assert has_free_inodes(folder)
+for number in range(4):
+    try:
+        (folder / str(number)).touch()
+    except OSError:
+        break
+assert not has_free_inodes(folder)
+print(wait_reason(Request(NEWEST, free_bytes=1), folder, Path("/")))
+(folder / "0").unlink()
+print(wait_reason(Request(NEWEST, free_bytes=1), folder, Path("/")))
+"""
+
+
+def test_a_folder_that_is_not_there_yet_is_made_on_the_disk_above_it(tmp_path: Path) -> None:
+    assert free_bytes(tmp_path / "not" / "there") == pytest.approx(free_bytes(tmp_path), rel=0.1)
+    assert has_free_inodes(tmp_path / "not" / "there")
+
+
+def test_a_disk_that_takes_no_more_files_is_waited_for_as_a_full_one_is(tmp_path: Path) -> None:
+    as_user = () if os.geteuid() == 0 else ("--map-root-user",)
+    mount = f'mount -t tmpfs -o nr_inodes=4 tmpfs {tmp_path} && exec "$@"'
+    argv = ("unshare", "--mount", *as_user, "sh", "-c", mount, "sh")
+    if as_user and subprocess.run([*argv, "true"], capture_output=True).returncode:
+        pytest.skip("users may not mount here; root may")
+    done = subprocess.run(
+        [*argv, sys.executable, "-c", WITHOUT_INODES, tmp_path], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.split("\n")[:2]
+    assert "it can take no more files" in first
+    assert second == ""
