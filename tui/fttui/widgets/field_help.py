@@ -61,20 +61,16 @@ def _about(field: Field, width: int) -> list[Line]:
     key = field.key
     if key is None:
         return _indented("This key has no effect in fttui. x takes it out.", width, "dim")
-    takes = _sentence(_takes(key))
-    facts = [f"default {shown_value(key.default) or 'unset'}"]
+    facts = [_sentence(_takes(key)), f"Default: {shown_value(key.default) or 'unset'}."]
     if field.origin == "profile":
-        facts.append(f"set by {field.place}")
+        facts.append(f"Set by {field.place}.")
     elif field.is_written:
-        facts.append(f"set in {field.place}" + (" (not saved)" if field.origin == "edit" else ""))
-        if field.base != field.value:
-            facts.append(f"without it {field.base or 'unset'}")
+        saved = " (not saved)" if field.origin == "edit" else ""
+        other = "" if field.base == field.value else f"; without it: {field.base or 'unset'}"
+        facts.append(f"Set in {field.place}{saved}{other}.")
     elif field.place != "default":
-        facts.append(field.place.removeprefix("default "))
-    return [
-        *_indented(key.help, width, "plain"),
-        *_indented(f"{takes}  {'   '.join(facts)}", width, "dim"),
-    ]
+        facts.append(f"Now {field.place.removeprefix('default ').strip('()')}.")
+    return [*_indented(key.help, width, "plain"), *_indented(" ".join(facts), width, "dim")]
 
 
 def _takes(key: Key) -> str:

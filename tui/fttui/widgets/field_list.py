@@ -105,7 +105,7 @@ class FieldList(LinePanel, can_focus=True):
 
 
 def _name_width(width: int) -> int:
-    return min(NAME_WIDTH_AT_MOST, max(18, width * 2 // 5))
+    return min(NAME_WIDTH_AT_MOST, max(18, width * 12 // 25))
 
 
 def _row(row: Row, width: int) -> Line:
