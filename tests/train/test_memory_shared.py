@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,6 +22,7 @@ from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.memory.model_shape import read_shape
 from fttui_engine.spec.memory.peak import predict
 from fttui_engine.spec.memory.workload import read_workload
+from fttui_engine.train.ranks.sharding import division_precision
 from test_memory_measured import NOT_TENSORS, SIZES, VOCABULARY, made
 
 PROCESSES = 4
@@ -80,11 +81,23 @@ def test_the_part_of_one_process_is_predicted_within_5_percent(mesh: Any, values
     assert prediction.predicted_bytes < alone
 
 
+def test_the_model_to_compare_with_is_divided_too() -> None:
+    """It is, where it is a copy of its own; predicted whole, it would keep a model from being tried that fits."""
+    defaults = {name: key.default for name, key in KEYS.items()}
+    settings = defaults | {"stage": "dpo", "finetuning_type": "full", "run": {"strategy": "fsdp"}}
+    shape = read_shape(AutoConfig.for_model("llama", **SIZES).to_dict())
+    whole, part = (
+        predict(shape, read_workload(settings, shape, on_cpu=True, processes=count)).terms["reference"]
+        for count in (1, PROCESSES)
+    )
+    assert part == pytest.approx(whole / PROCESSES, rel=0.01)
+
+
 def measured_peak(config: Any, settings: dict[str, Any], mesh: Any) -> int:
     """Train two steps of a model that is divided as accelerate does it: layer by layer, the rest as one."""
     model = made(config, settings)
     half = torch.bfloat16 if settings["bf16"] else None
-    policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=half)
+    policy = division_precision(half)
     layers = (model.get_base_model() if hasattr(model, "get_base_model") else model).model.layers
     for part in (*layers, model):
         fully_shard(part, mesh=mesh, mp_policy=policy)

@@ -37,7 +37,12 @@ def resolved(*overrides: str) -> Resolved:
         ([*FSDP, "optim=adafactor"], "optim", "adamw_torch can be divided"),
         ([*FSDP, "do_predict=true", "val_size=0.1"], "do_predict", "fttui predict"),
         ([*FSDP, "load_best_model_at_end=true"], "load_best_model_at_end", "checkpoint"),
-        *(([*FSDP, f"stage={stage}"], "run.strategy", "ddp works") for stage in ("rm", "dpo", "kto", "ppo")),
+        ([*FSDP, "stage=ppo"], "run.strategy", "ddp works"),
+        (
+            [*FSDP, "stage=dpo", "ref_model=demo:tiny", "ref_model_quantization_bit=8"],
+            "ref_model_quantization_bit",
+            "8 bits",
+        ),
         ([*FSDP[:2], "stage=ppo"], "run.processes", "one process"),
         (["use_cpu=true", "run.processes=2", "run.strategy=ddp", "fsdp=true"], "fsdp", "exclude"),
         (["use_cpu=true", "run.processes=2", "fsdp=full_shard offload"], "fsdp", "full_shard"),
@@ -56,6 +61,10 @@ def test_what_cannot_work_is_refused_before_start(overrides: list[str], key: str
         ([*FSDP[:2], "fsdp=shard_grad_op"], "auto", "shard_grad_op"),
         (FSDP[:2], "auto", "no"),
         ([*FSDP, "quantization_bit=4"], "fsdp", "no"),
+        *(
+            ([*FSDP, f"stage={stage}", "finetuning_type=full"], "fsdp", "no")
+            for stage in ("rm", "dpo", "kto")
+        ),
     ],
 )
 def test_what_can_work_is_taken(overrides: list[str], strategy: str, fsdp: str) -> None:

@@ -85,9 +85,10 @@ class Obstacle(NamedTuple):
 
 def obstacles_to_dividing(values: Mapping[str, Any]) -> Iterator[Obstacle]:
     """Yield what keeps FSDP from dividing the model of a configuration."""
-    if values.get("quantization_bit") == 8:
-        text = "FSDP cannot divide weights in 8 bits; 4 bits can be divided, and take half the memory."
-        yield Obstacle("quantization_bit", text, "8", "4")
+    for key in ("quantization_bit", "ref_model_quantization_bit"):
+        if values.get(key) == 8:
+            text = "FSDP cannot divide weights in 8 bits; 4 bits can be divided, and take half the memory."
+            yield Obstacle(key, text, "8", "4")
     if (optimizer := values["optim"]) not in DIVISIBLE_OPTIMIZERS:
         what = "bitsandbytes" if optimizer in BITSANDBYTES_OPTIMIZERS else "this optimizer"
         text = (

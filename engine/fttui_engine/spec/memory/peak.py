@@ -119,19 +119,20 @@ def _lasting(shape: ModelShape, work: Workload) -> Terms:
     """What is there from the second step on, at every moment."""
     share = work.sharing
     weights, adapters = weights_bytes(shape, work), work.trained_bytes if work.is_lora else 0
+    reference = 0 if work.reference_bits is None else packed_bytes(shape, work, work.reference_bits)
     optimizer = optimizer_bytes(work)
     if share.is_deepspeed:
         # Its optimizer works on float32 copies of what is trained.
         optimizer += 4 * (work.trained.adapter_weights + work.trained.module_weights)
     if share.divides_weights:
         weights = 0 if share.offloads_weights else share.part(weights)
-        adapters = share.part(adapters)
+        adapters, reference = share.part(adapters), share.part(reference)
     if share.divides_optimizer:
         optimizer = 0 if share.offloads_optimizer else share.part(optimizer)
     context = LIBRARY_BYTES if work.on_cpu else CUDA_CONTEXT_BYTES + (NCCL_BYTES if work.processes > 1 else 0)
     return {
         "weights": weights,
-        "reference": 0 if work.reference_bits is None else packed_bytes(shape, work, work.reference_bits),
+        "reference": reference,
         "adapters": adapters,
         "optimizer": optimizer,
         "ddp_buckets": work.trained_bytes if share.strategy == "ddp" else 0,

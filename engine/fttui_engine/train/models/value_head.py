@@ -28,7 +28,8 @@ class ValueHead(nn.Module):
         with torch.autocast(hidden_states.device.type, enabled=False):
             # All tokens, though one is used: LLaMA-Factory's dropout draws as many numbers.
             values: torch.Tensor = self.summary(self.dropout(hidden_states).to(self.summary.weight.dtype))
-        return values.squeeze(-1)
+        # Not as a view, of which FSDP2 warns where a module returns one.
+        return values.squeeze(-1).clone()
 
 
 class ValueModel(nn.Module):

@@ -9,7 +9,29 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, distribute_tensor
+
+
+def divide_on_cpu(accelerator: Any, plugin_arguments: Mapping[str, Any]) -> None:
+    """Have accelerate divide weights on a CPU; by itself (1.15) it would keep them whole there, without a word."""
+    from accelerate.state import PartialState  # type: ignore[import-untyped]
+    from accelerate.utils import (  # type: ignore[import-untyped]
+        DistributedType,
+        FullyShardedDataParallelPlugin,
+    )
+
+    accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(**plugin_arguments)
+    accelerator.state.distributed_type = PartialState().distributed_type = DistributedType.FSDP
+
+
+def division_precision(dtype: torch.dtype | None) -> MixedPrecisionPolicy:
+    """Return how divided weights travel: rounded to ``dtype``, while gradients are summed up in float32.
+
+    accelerate's own choice rounds gradients too, and the loss: it would be known to 8 bits.
+    """
+    # Where nothing is rounded, asking for float32 would fail on what no batch passes through, such as rm's language head.
+    return MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32 if dtype else None)
 
 
 def gather_weights(model: Any, *, trained_only: bool, keep: bool) -> dict[str, torch.Tensor]:
@@ -17,15 +39,17 @@ def gather_weights(model: Any, *, trained_only: bool, keep: bool) -> dict[str, t
     # Not out of the state_dict, where packed weights (bitsandbytes) bring along what only their owner understands.
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     weights: dict[str, torch.Tensor] = {}
-    # One matrix for both ends of the vocabulary has two names and has to stay one.
+    # One matrix for both ends of the vocabulary has two names and has to stay one. Not told by its address: of a value
+    # head's one row all ranks but one have nothing, and nothing has no address.
+    owners = {name: id(weight) for name, weight in model.named_parameters(remove_duplicate=False)}
     seen: dict[int, torch.Tensor] = {}
     for name, tensor in (trained if trained_only else model.state_dict()).items():
-        place = _here(tensor).data_ptr()
-        whole = seen[place] if place in seen else _whole(tensor)
+        owner = owners.get(name, id(tensor))
+        if owner not in seen:
+            whole = _whole(tensor)
+            seen[owner] = whole.cpu() if keep else tensor
         if keep:
-            weights[name] = seen[place] = seen.get(place, whole.cpu())
-        else:
-            seen[place] = tensor
+            weights[name] = seen[owner]
     return weights
 
 
@@ -44,10 +68,6 @@ def _kept(value: Any, *, keep: bool) -> Any:
         return value
     whole = _whole(value)
     return whole.cpu() if keep else None
-
-
-def _here(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _whole(tensor: torch.Tensor) -> torch.Tensor:

@@ -44,7 +44,7 @@ class ReferenceTrainer(ExampleMeanTrainer):
     def _placed(self, reference: Any) -> Any:
         """Return the reference on its device, computing in the precision of the run."""
         if self.is_fsdp_enabled:
-            # Not measured: FSDP2 divides the reference as it divides the model.
+            # In the same way as the model: a whole reference would take as much as all that was divided.
             from accelerate.utils.fsdp_utils import fsdp2_prepare_model  # type: ignore[import-untyped]
 
             return fsdp2_prepare_model(self.accelerator, reference).eval()

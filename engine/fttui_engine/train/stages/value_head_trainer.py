@@ -16,6 +16,9 @@ class ValueHeadTrainer(MeasuringTrainer):
         # What is below the value head; all the base class knows of saving and loading applies to it.
         self.scored_model = self.model.pretrained_model
 
+    def _dtype_of_divided_weights(self) -> None:
+        """Have no weight rounded before it is put together: the head is in float32, because scores lie close together."""
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Write the model or its adapter as in every stage, and the value head beside it."""
         folder = str(output_dir or self.args.output_dir)
@@ -27,6 +30,9 @@ class ValueHeadTrainer(MeasuringTrainer):
         save_value_head(whole.v_head, folder, state_dict)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled:
+            # Loaded while it was whole, as load_divided says.
+            return
         whole, self.model = self.model, self.scored_model
         try:
             super()._load_from_checkpoint(resume_from_checkpoint, self.scored_model)
