@@ -112,15 +112,18 @@ class RunFollower:
 class RunReader:
     """Summarizes all runs; an ended run is read again only when its folder changed or half a minute has passed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_index: bool = True) -> None:
         self._ended: dict[str, tuple[int, float, RunSummary]] = {}
-        self._is_first = True
+        self._is_first, self._keeps_index = True, keeps_index
 
     def read(self, home: Path) -> list[RunSummary]:
         """Return the summaries of all runs."""
         if self._is_first:
             self._is_first = False
-            return [self._kept(harmless(summary)) for summary in Listing(home).summaries()]
+            return [
+                self._kept(harmless(summary))
+                for summary in Listing(home, keeps_index=self._keeps_index).summaries()
+            ]
         runs = all_runs(home)
         ended = {run.id: self._ended[run.id] for run in runs if run.id in self._ended}
         self._ended = ended
@@ -158,7 +161,7 @@ class Collector:
         self._home = home or state_home()
         self._poll_seconds, self._adopts = poll_seconds, adopts
         self._post = post
-        self._runs = RunReader()
+        self._runs = RunReader(keeps_index=adopts)
         self._follower: RunFollower | None = None
         self._watched: str | None = None
         self._recording = recording

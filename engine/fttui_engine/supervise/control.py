@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from fttui_engine.errors import FttuiError, WrongRequestError
@@ -146,13 +147,15 @@ def remove_checkpoint(run: Run, step: int) -> None:
             Journal(run).note("checkpoint_deleted", f"The checkpoint of step {step} was deleted.", step=step)
 
 
-def reconcile(home: Path) -> list[str]:
+def reconcile(home: Path, runs: Iterable[Run] | None = None) -> list[str]:
     """Adopt every live run of this host that nobody is in charge of; return a sentence for each.
 
-    Also clears away what starts and deletions that were killed have left behind.
+    Also clears away what starts and deletions that were killed have left behind. ``runs`` are those that may be live,
+    where the caller knows.
     """
     delete_stale_folders(home)
-    return [f"{run.id}: {said}" for run in all_runs(home) if (said := look_after(run))]
+    runs = all_runs(home) if runs is None else runs
+    return [f"{run.id}: {said}" for run in runs if (said := look_after(run))]
 
 
 def look_after(run: Run) -> str:

@@ -11,9 +11,10 @@ from fttui_engine.errors import ExitCode
 from fttui_engine.runs.events import read_events
 from fttui_engine.runs.files import finite, read_lines
 from fttui_engine.runs.home import state_home
+from fttui_engine.runs.listing import Listing
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.notices import told_notices
-from fttui_engine.runs.run import all_runs, find_run
+from fttui_engine.runs.run import find_run
 from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary, summarize
 from fttui_engine.supervise.control import look_after, reconcile
@@ -23,13 +24,14 @@ COLUMNS = ("STATE", "RUN", "STEP", "LOSS", "TOK/S", "ETA", "AGE", "")
 
 def list_runs(arguments: Namespace) -> int:
     """Print all runs, the newest first, after adopting those that nobody is in charge of."""
-    reconcile(state_home())
+    listing = Listing()
+    reconcile(state_home(), listing.unended())
     if arguments.sweep:
         from fttui.cli.queue import members_of
 
         summaries = members_of(arguments.sweep)
     else:
-        summaries = [summarize(run) for run in all_runs()]
+        summaries = listing.summaries()
     if arguments.json:
         print(json.dumps([summary.to_json() for summary in reversed(summaries)], indent=1))
     else:
@@ -83,7 +85,7 @@ def metrics(arguments: Namespace) -> int:
 def print_table(summaries: list[RunSummary] | None = None) -> None:
     """Print runs, by default all, as a table, the newest first."""
     if summaries is None:
-        summaries = [summarize(run) for run in all_runs()]
+        summaries = Listing().summaries()
     if not summaries:
         print("There are no runs yet. fttui demo starts a first one; fttui start CONFIG one of your own.")
         return
