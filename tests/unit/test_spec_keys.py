@@ -168,6 +168,33 @@ def test_ignored_keys_are_named_with_a_reason(tmp_path: Path) -> None:
     assert all(item.why for item in resolved.findings.ignored)
 
 
+@pytest.mark.parametrize(
+    ("line", "is_named"),
+    [
+        ("save_only_model: false", False),
+        ("save_only_model: true", True),
+        ("overwrite_cache: true", False),
+        ("save_safetensors: true", False),
+        ("save_safetensors: false", True),
+        ("average_tokens_across_devices: false", True),
+        ("ddp_backend:", False),
+        ("remove_unused_columns: false", False),
+        ("log_level: passive", False),
+        ("infer_backend: huggingface", False),
+        ("infer_backend: vllm", True),
+        ("dataloader_drop_last: true", True),
+        ("local_rank: -1", False),
+        ("freeze_vision_tower: true", True),
+    ],
+)
+def test_an_ignored_key_is_named_only_where_it_asks_for_something(
+    line: str, is_named: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(f"model_name_or_path: demo:tiny\ndataset: demo:instructions\n{line}\n")
+    assert bool(resolve(path).findings.ignored) is is_named
+
+
 def test_a_token_in_the_file_is_never_repeated(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("hf_hub_token: hf_abcdefgh\nhub_token: hf_abcdefgh\nswanlab_api_key: hf_abcdefgh\n")

@@ -19,6 +19,12 @@ class KnownKeys(NamedTuple):
     neutral: tuple[str, ...] = ("", "false", "no", "off", "none", "0", "0.0")
 
 
+# Of a choice that changes nothing either way: no word is lost on it.
+_EITHER = ("", "true", "yes", "on", "1", *KnownKeys._field_defaults["neutral"][1:])
+# Of what is always done.
+_ALWAYS = ("", "true", "yes", "on", "1", "none")
+
+
 def _later(names: str, what: str, *neutral: str) -> KnownKeys:
     words = KnownKeys._field_defaults["neutral"] + neutral
     return KnownKeys(names, f"{what} needs a later release of fttui", True, words)
@@ -78,6 +84,7 @@ IGNORED = (
     KnownKeys(
         "overwrite_cache",
         "prepared data is found by the content of all that it depends on, so it is never out of date",
+        neutral=_EITHER,
     ),
     KnownKeys(
         "preprocessing_batch_size data_shared_file_system",
@@ -99,15 +106,25 @@ IGNORED = (
         "use_cache use_kv_cache upcast_lmhead_output torch_empty_cache_steps bf16_full_eval "
         "fp16_full_eval",
         "fttui chooses it; the loss is the same",
+        neutral=_EITHER,
     ),
-    KnownKeys("half_precision_backend fp16_backend fp16_opt_level", "torch's own mixed precision is used"),
+    KnownKeys(
+        "half_precision_backend fp16_backend fp16_opt_level",
+        "torch's own mixed precision is used",
+        neutral=("", "auto", "none", "cuda_amp", "cpu_amp", "o1"),
+    ),
     KnownKeys(
         "dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor "
         "dataloader_multiprocessing_context dataloader_in_order length_column_name label_names "
         "remove_unused_columns",
         "it changes the speed of loading at most",
+        neutral=_EITHER,
     ),
-    KnownKeys("dataloader_drop_last past_index", "the last batch of an epoch is always used"),
+    KnownKeys(
+        "dataloader_drop_last past_index",
+        "the last batch of an epoch is always used",
+        neutral=(*KnownKeys._field_defaults["neutral"], "-1"),
+    ),
     KnownKeys(
         "fsdp_config fsdp_min_num_params fsdp_transformer_layer_cls_to_wrap",
         "run.strategy: fsdp divides the model by its layers (FSDP2) and saves it as one process would",
@@ -115,6 +132,7 @@ IGNORED = (
     KnownKeys(
         "average_tokens_across_devices",
         "every token of a step weighs the same, whichever process it is in",
+        neutral=_ALWAYS,
     ),
     KnownKeys(
         "ddp_backend",
@@ -123,6 +141,7 @@ IGNORED = (
     KnownKeys(
         "ddp_broadcast_buffers ddp_static_graph local_rank",
         "fttui starts the processes itself and sees to that they agree",
+        neutral=(*KnownKeys._field_defaults["neutral"], "-1"),
     ),
     KnownKeys(
         "log_on_each_node save_on_each_node ray_scope tpu_num_cores fp8_backend "
@@ -141,22 +160,25 @@ IGNORED = (
         "include_num_input_tokens_seen include_tokens_per_second include_effective_tokens_per_second "
         "skip_memory_metrics include_for_metrics include_inputs_for_metrics",
         "tokens and rates are always measured",
+        neutral=_EITHER,
     ),
     KnownKeys(
         "logging_strategy logging_first_step logging_nan_inf_filter log_level log_level_replica "
         "disable_tqdm print_param_status debug",
         "the log is written one line per logging_steps",
+        neutral=(*_EITHER, "passive", "warning", "steps"),
     ),
     KnownKeys(
         "do_eval prediction_loss_only eval_delay eval_do_concat_batches "
         "eval_use_gather_object eval_accumulation_steps batch_eval_metrics",
         "evaluation measures the loss, when eval_strategy says so",
+        neutral=_EITHER,
     ),
     KnownKeys(
         "save_only_model",
         "checkpoints always hold the optimizer too, because a run must be able to resume from them",
     ),
-    KnownKeys("save_safetensors", "weights are always saved as safetensors"),
+    KnownKeys("save_safetensors", "weights are always saved as safetensors", neutral=_ALWAYS),
     KnownKeys(
         "enable_jit_checkpoint restore_callback_states_from_checkpoint ignore_data_skip",
         "fttui stops and resumes runs itself, and exactly",
@@ -193,6 +215,7 @@ IGNORED = (
         "vllm_gpu_util vllm_enforce_eager vllm_max_lora_rank vllm_config sglang_maxlen "
         "sglang_mem_fraction sglang_tp_size sglang_config sglang_lora_backend",
         "texts are written with transformers' generate",
+        neutral=(*KnownKeys._field_defaults["neutral"], "huggingface", "hf"),
     ),
     KnownKeys(
         "export_quantization_dataset export_quantization_nsamples export_quantization_maxlen",
@@ -238,7 +261,7 @@ def known_names() -> list[str]:
 
 
 def asks_for_nothing(known: KnownKeys, node: Node) -> bool:
-    """Whether the value of a refused key is the one that is in force anyway."""
+    """Whether the value is the one that is in force anyway."""
     match node:
         case Scalar():
             return node.is_null or node.text.lower() in known.neutral

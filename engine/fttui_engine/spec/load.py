@@ -142,10 +142,11 @@ def _without_effect(entry: Entry, findings: Findings) -> None:
     known = find_known(entry.key)
     if known is None:
         _report_unknown(entry, findings)
+    elif asks_for_nothing(known, entry.node):
+        return
     elif not known.refused:
-        if not _is_null(entry):
-            findings.ignored.append(Ignored(entry.key, known.why, entry.place.line))
-    elif not asks_for_nothing(known, entry.node):
+        findings.ignored.append(Ignored(entry.key, known.why, entry.place.line))
+    else:
         is_secret = any(part in entry.key for part in SECRET_PARTS)
         findings.error(
             entry.key,
