@@ -56,12 +56,14 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     from fttui_engine.spec.lint.data import check_data
     from fttui_engine.spec.lint.evaluation import check_best, check_metric_function, check_trackers
     from fttui_engine.spec.lint.files import check_model, check_output
+    from fttui_engine.spec.lint.held_out import check_held_out
     from fttui_engine.spec.lint.host import check_devices, check_python
     from fttui_engine.spec.lint.methods import check_methods
     from fttui_engine.spec.lint.ppo import check_ppo
     from fttui_engine.spec.lint.preference import check_preference
     from fttui_engine.spec.lint.quantization import check_quantization
     from fttui_engine.spec.lint.ranks import check_ranks
+    from fttui_engine.spec.lint.target_layers import check_target_layers
     from fttui_engine.spec.lint.training import check_training
     from fttui_engine.spec.lint.using import check_export, check_predictions
 
@@ -80,7 +82,9 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     _check_stage(case)
     _check_model_use(case)
     check_model(case)
+    check_target_layers(case)
     check_data(case)
+    check_held_out(case)
     check_output(case)
     check_devices(case)
     check_python(case)
