@@ -6,7 +6,7 @@ last columns and nothing else.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -88,23 +88,19 @@ class Canvas:
         for row in range(min(top, bottom), max(top, bottom) + 1):
             self._cells[row // 4][column // 2] |= DOT_BITS[column % 2][row % 4]
 
-    def has_dots(self, row: int, column: int) -> bool:
-        """Whether anything was drawn in a cell."""
-        return bool(self._cells[row][column])
-
-    def glyph(
-        self, row: int, column: int, others: "Sequence[Canvas]" = (), *, ascii_only: bool = False
-    ) -> str:
-        """Return a cell as text, together with what other canvases have there."""
-        bits = self._cells[row][column]
-        for other in others:
-            bits |= other._cells[row][column]
-        return _ascii_glyph(bits) if ascii_only else _braille_glyph(bits)
+    def dots_of(self, row: int) -> list[tuple[int, int]]:
+        """Return the cells of a row that anything was drawn in, each with its dots."""
+        return [(column, bits) for column, bits in enumerate(self._cells[row]) if bits]
 
     def rows(self, *, ascii_only: bool = False) -> list[str]:
         """Return the rows as text, in braille or, for fonts without it, in ASCII."""
-        glyph = _ascii_glyph if ascii_only else _braille_glyph
-        return ["".join(glyph(bits) for bits in row) for row in self._cells]
+        sign = sign_of(ascii_only=ascii_only)
+        return ["".join(sign(bits) for bits in row) for row in self._cells]
+
+
+def sign_of(*, ascii_only: bool) -> Callable[[int], str]:
+    """Return what turns the dots of a cell into a character."""
+    return _ascii_glyph if ascii_only else _braille_glyph
 
 
 def _braille_glyph(bits: int) -> str:
