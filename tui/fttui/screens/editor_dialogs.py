@@ -98,7 +98,7 @@ class AskText(ModalScreen[str | None]):
         except FttuiError as error:
             self.query_one("#answer-problem", Static).update(f"{error.message}: {error.hint}.")
             return
-        self.dismiss(text or None)
+        self.dismiss(text)
 
     def action_leave(self) -> None:
         """Close without an answer."""
