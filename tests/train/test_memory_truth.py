@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,24 +55,68 @@ def test_a_probe_measures_three_steps_and_leaves_nothing_else(
     assert json.loads(line)["measured_bytes"] == probe["measured_bytes"]
 
 
-def test_a_probe_that_cannot_train_says_why(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "data.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
-    words = [
-        "--set",
-        f"dataset={tmp_path}/data.jsonl",
-        "--set",
-        "run.strategy=fsdp",
-        "--set",
-        "run.processes=2",
-    ]
+def probing(home: Path, *words: str) -> list[str]:
+    settings = [word for setting in words for word in ("--set", setting)]
+    return [sys.executable, "-m", "fttui", "check", "--profile", "demo", "--probe", "--json", *settings]
+
+
+def test_a_probe_of_several_processes_measures_a_divided_model(home: Path, tmp_path: Path) -> None:
     answer = subprocess.run(
-        [sys.executable, "-m", "fttui", "check", "--profile", "demo", "--probe", *words],
+        probing(home, "run.strategy=fsdp", "run.processes=2", "gradient_accumulation_steps=2"),
+        env={**os.environ, "FTTUI_HOME": str(home), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    probe = json.loads(answer.stdout)["memory"]["probe"]
+    assert (probe["source"], probe["device"], probe["strategy"]) == ("probe", CPU, "fsdp")
+    assert probe["ratio"] == pytest.approx(1, abs=0.3)
+    assert not list((home / "runs").glob("*"))
+    assert not list(tmp_path.glob("fttui-probe-*"))
+
+
+def test_a_probe_that_nobody_waits_for_any_more_ends_with_all_its_ranks(home: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "FTTUI_HOME": str(home), "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        probing(home, "run.processes=2"),
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    mark = b"FTTUI_RUN_DIR=" + os.fsencode(tmp_path)
+    until(lambda: len(processes_with(mark)) == 3, "launcher and two ranks")
+    process.kill()
+    process.wait()
+    until(lambda: not processes_with(mark), "all of them to be gone")
+
+
+def processes_with(mark: bytes) -> list[int]:
+    """Return the living processes that have something in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (path / "environ").read_bytes():
+                found.append(int(path.name))
+    return found
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+def test_a_probe_that_fails_says_why(home: Path) -> None:
+    answer = subprocess.run(
+        probing(home, "run.python=/bin/false"),
         env={**os.environ, "FTTUI_HOME": str(home)},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert answer.returncode == 2
-    assert "cannot divide a model" in answer.stderr
-    assert "fttui estimates" in answer.stderr
+    assert answer.returncode == 1
+    assert "the probe failed: exit code 1" in answer.stderr

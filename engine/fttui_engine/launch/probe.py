@@ -1,8 +1,10 @@
 """Measuring a configuration's memory with some real steps, in a process that leaves nothing behind but the figure."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -20,10 +22,13 @@ if TYPE_CHECKING:
 
 # What a probe calls itself where runs have their id.
 PROBE = "probe"
+MODULE = "fttui_engine.train.probe"
 _LOOK_SECONDS = 0.1
+LONGEST_SECONDS = 3600.0
+"""Three steps take seconds; loading a model of 100 GB over a network takes half an hour."""
 
 
-class Cancelled(FttuiError):
+class ProbeCancelledError(FttuiError):
     """A probe that somebody wanted no more."""
 
     def __init__(self) -> None:
@@ -33,16 +38,15 @@ class Cancelled(FttuiError):
 def probe(resolved: "Resolved", cancelled: "Event | None" = None) -> MemoryRecord:
     """Train three steps on the longest examples and return prediction and measured peak; raises FttuiError.
 
-    Once ``cancelled`` is set, the steps are given up and Cancelled is raised.
+    Once ``cancelled`` is set, the steps are given up and ProbeCancelledError is raised.
     """
     if not resolved.ok:
         raise WrongRequestError("the configuration has errors", "mend them first; then probe")
     if resolved.run.command is not None:
         raise WrongRequestError("run.command is a program of your own", "a probe knows our own training only")
-    divides = resolved.run.strategy == "fsdp" or resolved.values.get("fsdp", "no") != "no"
-    if divides or resolved.values.get("deepspeed"):
+    if resolved.values.get("deepspeed"):
         raise WrongRequestError(
-            "a probe is one process, which cannot divide a model",
+            "a probe does not know DeepSpeed",
             "start the run with max_steps: 3; it records what it took, and fttui estimates shows it",
         )
     with TemporaryDirectory(prefix="fttui-probe-") as folder:
@@ -57,7 +61,7 @@ def _measured(run: Run, resolved: "Resolved", cancelled: "Event | None") -> Memo
 
     attempt = run.attempt(1)
     attempt.create(Request("scratch"))
-    argv = [resolved.run.python or sys.executable, "-P", "-m", "fttui_engine.train.probe"]
+    argv = _argv(resolved)
     write_spec(resolved.with_value("output_dir", str(run.path / "result"), PROBE), run.spec_path)
     attempt.write_launch(Launch(argv, {}, str(Path.cwd()), None, None))
     with attempt.log_path.open("wb") as log:
@@ -74,8 +78,17 @@ def _measured(run: Run, resolved: "Resolved", cancelled: "Event | None") -> Memo
     return record
 
 
+def _argv(resolved: "Resolved") -> list[str]:
+    """Return the command of one process, or of as many as the run is going to have."""
+    python, count = resolved.run.python or sys.executable, resolved.run.process_count
+    if count == 1:
+        return [python, "-P", "-m", MODULE]
+    return [python, "-P", "-m", "fttui_engine.train.ranks", str(count), MODULE]
+
+
 def _environment(run: Run, resolved: "Resolved") -> dict[str, str]:
-    gpus = (choose_gpus(resolved.run.gpus) or [])[:1]
+    wanted = "none" if resolved.values.get("use_cpu") else resolved.run.gpus
+    gpus = choose_gpus(wanted) or []
     return {
         **os.environ,
         "TOKENIZERS_PARALLELISM": "false",
@@ -90,19 +103,26 @@ def _environment(run: Run, resolved: "Resolved") -> dict[str, str]:
 
 def _wait_for(argv: list[str], environment: dict[str, str], log: int, cancelled: "Event | None") -> int:
     # The probe ends when its standard input does, which is also when this process is gone.
-    process = subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
+    process = subprocess.Popen(
+        argv, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+    )
+    deadline = time.monotonic() + LONGEST_SECONDS
     try:
-        while cancelled is not None:
+        while True:
             try:
                 return process.wait(_LOOK_SECONDS)
             except subprocess.TimeoutExpired:
-                if cancelled.is_set():
-                    raise Cancelled from None
-        return process.wait()
+                if cancelled is not None and cancelled.is_set():
+                    raise ProbeCancelledError from None
+                if time.monotonic() > deadline:
+                    raise FttuiError(
+                        f"the probe was given up after {LONGEST_SECONDS / 60:.0f} minutes",
+                        "start the run with max_steps: 3; it records what it took, and fttui estimates shows it",
+                    ) from None
     finally:
-        # An interrupted probe leaves no training behind.
+        # An interrupted probe leaves no training behind: all ranks are of its group.
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if process.stdin:
             process.stdin.close()

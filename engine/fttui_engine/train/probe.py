@@ -20,10 +20,12 @@ from fttui_engine.runs.run import Run
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.data.dataset import Splits
 from fttui_engine.train.failures import explain
+from fttui_engine.train.leash import end_with_starter
 from fttui_engine.train.loop.checkpoints import CheckpointFolder
-from fttui_engine.train.loop.reporter import Reporter
+from fttui_engine.train.loop.reporter import Reporter, SilentReporter
 from fttui_engine.train.loop.stop import StopFlag
 from fttui_engine.train.ranks.group import Ranks
+from fttui_engine.train.ranks.output import mark_lines
 from fttui_engine.train.recipe import Worker, build_trainer, meet, prepare, read_config
 from fttui_engine.train.stages import stage_of
 
@@ -35,20 +37,30 @@ MOST_BATCHES = 2
 
 def main() -> int:
     """Measure; the exit code is 1 where training failed, and the outcome says why."""
+    end_with_starter()
     run = Run(Path(os.environ["FTTUI_RUN_DIR"]))
     attempt = run.attempt(1)
+    ranks = Ranks.from_environment()
+    if not ranks.is_main:
+        mark_lines(ranks.rank)
+    reporter = Reporter(run, attempt) if ranks.is_main else SilentReporter(run, attempt)
     config: TrainingConfig | None = None
     try:
-        config, _ = read_config(run)
+        config, options = read_config(run)
         config = shortened(config)
-        measure(config, Worker(Reporter(run, attempt), StopFlag(attempt, Ranks()), Ranks()))
+        measure(config, options.strategy, Worker(reporter, StopFlag(attempt, ranks), ranks))
+        ranks.leave()
         outcome = Outcome("finished", STEPS, STEPS, "Measured.")
     except Exception as error:  # noqa: BLE001 - whatever it is, the outcome has to say so
         if not isinstance(error, FttuiError):
             traceback.print_exc()
         kind, message, advice = explain(error, config)
         outcome = Outcome("failed", 0, STEPS, message, advice, kind)
-    attempt.write_outcome(outcome)
+    if ranks.count > 1 and outcome.result == "failed":
+        # Whoever started the ranks finds out which of them was the cause.
+        attempt.write_rank_failure(ranks.rank, outcome)
+    elif ranks.is_main:
+        attempt.write_outcome(outcome)
     return 0 if outcome.result == "finished" else 1
 
 
@@ -67,14 +79,15 @@ def shortened(config: TrainingConfig) -> TrainingConfig:
     )
 
 
-def measure(config: TrainingConfig, worker: Worker) -> None:
-    """Train on the longest examples and record what that took."""
-    from fttui_engine.train.loop.memory_watch import MemoryWatch
+def measure(config: TrainingConfig, wanted_strategy: str, worker: Worker) -> None:
+    """Train on the longest examples and record what that took, of several processes the most."""
+    from fttui_engine.train.loop.memory_watch import MemoryWatch, peak_bytes
 
     stage = stage_of(config)
-    config = meet(config, "auto", worker).settle(config)
+    config = meet(config, wanted_strategy, worker).settle(config)
     prepared = prepare(config, stage, worker)
-    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    ranks = worker.ranks
+    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * ranks.count
     longest = longest_examples(prepared.splits.train, batch) * STEPS
     prepared = prepared._replace(splits=Splits(longest, []))
     nothing_kept = CheckpointFolder(
@@ -83,14 +96,17 @@ def measure(config: TrainingConfig, worker: Worker) -> None:
         save_total_limit=None,
         resumed_from=None,
         expected_bytes=0,
-        ranks=worker.ranks,
+        ranks=ranks,
     )
     trainer = build_trainer(
         config, stage, prepared, resume=None, checkpoints=nothing_kept, **worker._asdict()
     )
-    watch = MemoryWatch.begin(config, longest, worker.reporter.run_path, processes=1)
+    if ranks.is_main:
+        watch = MemoryWatch.begin(config, longest, worker.reporter.run_path, processes=ranks.count)
     trainer.train()
-    watch.end()
+    most = max(peak for (peak,) in ranks.gather([float(peak_bytes(config))]))
+    if ranks.is_main:
+        watch.end(int(most))
 
 
 def longest_examples(examples: Sequence[Any], count: int) -> list[Any]:

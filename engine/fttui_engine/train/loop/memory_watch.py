@@ -44,13 +44,21 @@ class MemoryWatch:
         write_memory(run_path, record)
         return cls(run_path, record)
 
-    def end(self) -> None:
-        """Record the peak; called after training, whatever was trained in it."""
+    def end(self, measured_bytes: int | None = None) -> None:
+        """Record the peak, that of this process unless one is given; called after training, whatever was trained in it."""
         if self.record is None:
             return
-        measured = peak_host_bytes() if self.record.device == CPU else _peak_gpu_bytes()
-        self.record = self.record._replace(measured_bytes=measured)
+        if measured_bytes is None:
+            measured_bytes = peak_host_bytes() if self.record.device == CPU else _peak_gpu_bytes()
+        self.record = self.record._replace(measured_bytes=measured_bytes)
         write_memory(self._run_path, self.record)
+
+
+def peak_bytes(config: TrainingConfig) -> int:
+    """Return the most memory that this process took, of the host or of its GPU."""
+    import torch
+
+    return peak_host_bytes() if config.use_cpu or not torch.cuda.is_available() else _peak_gpu_bytes()
 
 
 def longest_example(examples: Sequence[Any]) -> int:
