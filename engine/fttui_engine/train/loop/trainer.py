@@ -11,22 +11,32 @@ from fttui_engine.train.data.digest import digest
 from fttui_engine.train.errors import CheckpointError, LossNotFiniteError
 from fttui_engine.train.loop.checkpoints import CheckpointFolder
 from fttui_engine.train.loop.evaluating_trainer import EvaluatingTrainer
+from fttui_engine.train.loop.length_groups import LengthGroups
+from fttui_engine.train.loop.muon import muon
 from fttui_engine.train.loop.optimizer import LoraPlus, optimizer_with_rates
 from fttui_engine.train.models import pissa
 from fttui_engine.train.models.adapters import save_adapter
+from fttui_engine.train.ranks.sharding import held_share
 
 
 class WorkerTrainer(EvaluatingTrainer):
     """A Trainer whose resumed run is equal to a straight one, bit by bit, in everything that it reports."""
 
     def __init__(
-        self, *, checkpoints: CheckpointFolder, rates: LoraPlus | None = None, **arguments: Any
+        self,
+        *,
+        checkpoints: CheckpointFolder,
+        rates: LoraPlus | None = None,
+        uses_muon: bool = False,
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         self.remove_callback(PrinterCallback)
         self.add_callback(_StepBoundary(self))
         self._checkpoints = checkpoints
         self._rates = rates
+        self._uses_muon = uses_muon
+        self._groups: LengthGroups | None = None
         resume = self._resume
         self._tokens = resume.tokens if resume else 0
         self._uncounted_tokens: torch.Tensor | int = 0
@@ -45,6 +55,9 @@ class WorkerTrainer(EvaluatingTrainer):
                     f"warning: the examples are not those that step {self._resume.step} was trained on: the data, what "
                     "prepares it or the tokenizer has changed; training goes on with the new ones, at the same place"
                 )
+        if self.is_fsdp_enabled:
+            # Measured, since a library that keeps them whole says nothing.
+            self.reporter.log(f"fsdp: this process holds {held_share(self.model):.0%} of the weights")
         self.reporter.start(self.state.global_step, self.state.max_steps, self._tokens)
 
     def training_step(
@@ -56,10 +69,27 @@ class WorkerTrainer(EvaluatingTrainer):
 
     def create_optimizer(self, model: Any = None) -> Any:
         """Return the optimizer, which may move some weights faster than others."""
+        if self._uses_muon and self.optimizer is None:
+            self.optimizer = muon(model or self.model, self.args)
+            return self.optimizer
         if self._rates is not None and self.optimizer is None:
             self.optimizer = optimizer_with_rates(self, model or self.model, self._rates)
             return self.optimizer
         return super().create_optimizer(model)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        examples = self.train_dataset if train_dataset is None else train_dataset
+        per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.ranks.count
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        self._groups = LengthGroups([len(example.input_ids) for example in examples], per_step, seed)
+        return self._groups
+
+    def begin_epoch(self) -> None:
+        """Have the examples in the order of this epoch, also where a resume begins in its middle."""
+        if self._groups is not None:
+            self._groups.epoch = int(self.state.epoch)
 
     def _tokens_so_far(self) -> int:
         """Return the tokens that all ranks have read since step 0; all of them have to ask."""
@@ -174,6 +204,9 @@ class _StepBoundary(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._trainer.restore_window()
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._trainer.begin_epoch()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._trainer.reporter.step_done(state.global_step, state.epoch)

@@ -34,6 +34,13 @@ def division_precision(dtype: torch.dtype | None) -> MixedPrecisionPolicy:
     return MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32 if dtype else None)
 
 
+def held_share(model: Any) -> float:
+    """Return which part of the weights this process holds while it computes nothing."""
+    weights = list(model.parameters())
+    held = sum((each.to_local() if isinstance(each, DTensor) else each).numel() for each in weights)
+    return held / sum(each.numel() for each in weights)
+
+
 def gather_weights(model: Any, *, trained_only: bool, keep: bool) -> dict[str, torch.Tensor]:
     """Return the whole weights by name, in host memory; all ranks have to call, those that do not ``keep`` get none."""
     # Not out of the state_dict, where packed weights (bitsandbytes) bring along what only their owner understands.
