@@ -133,8 +133,8 @@ class Ticket:
                 continue
             with suppress(OSError):
                 status = os.lstat(folder / name)
-                # Nobody can stand in another's name: the owner of a file is the kernel's word.
-                if stat.S_ISREG(status.st_mode) and status.st_uid == int(fields[4]):
+                # Nobody can stand in another's name: the owner of a file is the kernel's word, of a link it is not.
+                if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == int(fields[4]):
                     found.append(Place(name, int(fields[2]), int(fields[3]), int(fields[4])))
         return found
 
