@@ -17,6 +17,7 @@ from textual.pilot import Pilot
 from fttui.cockpit import Cockpit
 from fttui.keys import Scope
 from fttui.log import reader
+from fttui.recording import Recording
 from fttui.session import Session
 from fttui.settings import Settings
 from fttui_engine.runs.home import ensure_home
@@ -65,8 +66,10 @@ class Screen:
         self.cockpit.post_message(Paste(text))
         await self.pilot.pause()
 
-    async def until(self, condition: Callable[[], bool], what: str = "") -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
+    async def until(
+        self, condition: Callable[[], bool], what: str = "", seconds: float = WAIT_SECONDS
+    ) -> None:
+        deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
                 raise AssertionError(
@@ -94,9 +97,11 @@ def open_cockpit(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         select: str | None = None,
         page: Scope = "dashboard",
         settings: Settings = DEFAULTS,
+        recording: Recording | None = None,
     ) -> AsyncIterator[Screen]:
         quick = settings._replace(refresh_seconds=0.1)
-        cockpit = Cockpit(home, session=Session(page, select), settings=quick)
+        place = recording.home if recording else home
+        cockpit = Cockpit(place, session=Session(page, select), settings=quick, recording=recording)
         async with cockpit.run_test(size=size, notifications=True) as pilot:
             screen = Screen(cockpit, pilot)
             await screen.until(lambda: cockpit.snapshot is not None, "a snapshot")

@@ -13,12 +13,11 @@ TOP_DOTS, BOTTOM_DOTS = 0x01 | 0x02 | 0x08 | 0x10, 0x04 | 0x40 | 0x20 | 0x80
 
 # Widgets of our own draw rules, bars and cursors; Textual's draw the frames of dialogs and the edges of fields.
 DRAWN: Final = {
-    **dict.fromkeys("─━═▔▁▂╌┄", "-"),
+    **dict.fromkeys("─━═▔╌┄", "-"),
     **dict.fromkeys("│┃║▏▎▍▕▐┊┆", "|"),
     **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯╔╗╚╝╠╣╦╩╬", "+"),
-    **dict.fromkeys("█▇▆▅▄▓", "#"),
-    **dict.fromkeys("░▒▀▃", "."),
-    "▌": ">",
+    **dict.fromkeys("░▒▀", "."),
+    **dict(zip("▁▂▃▄▅▆▇█▓▌", "_.-=+*###>", strict=True)),
 }
 
 

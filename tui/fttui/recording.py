@@ -14,6 +14,7 @@ from fttui_engine.errors import WrongRequestError
 from fttui_engine.runs.checkpoints import Checkpoint
 from fttui_engine.runs.files import Json, finite, number, read_json_or_none
 from fttui_engine.runs.recording import CHECKPOINTS_NAME, INFO_NAME, recorded_at
+from fttui_engine.runs.run import Run
 from fttui_engine.runs.summary import RunSummary
 
 
@@ -36,14 +37,21 @@ class Recording:
             self.hardware = Hardware()
 
     def as_recorded(self, summary: RunSummary) -> RunSummary:
-        """Return a summary with the checkpoints that the run had: a recording holds none of them."""
+        """Return a summary with the checkpoints that the run had, of which a recording holds none."""
         listed = (read_json_or_none(summary.run_dir / CHECKPOINTS_NAME) or {}).get("checkpoints")
         found = (
             [_checkpoint(each, summary.run_dir) for each in listed if isinstance(each, dict)]
             if isinstance(listed, list)
             else []
         )
-        return summary._replace(checkpoints=tuple(each for each in found if each))
+        # Where its output went on the machine it ran on is nobody's business here, nor is this machine's name its.
+        inside, host = summary.run_dir / "checkpoints", self.hardware.host
+        is_known = host is None or Run(summary.run_dir).keeper_path.exists()
+        return summary._replace(
+            checkpoints=tuple(each for each in found if each),
+            output_dir=inside,
+            host=summary.host if is_known else host.hostname,
+        )
 
 
 def _checkpoint(value: Json, folder: Path) -> Checkpoint | None:

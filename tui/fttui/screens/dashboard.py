@@ -1,6 +1,7 @@
 """The dashboard: the machine, all runs, and the selected one at a glance."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events
@@ -25,6 +26,8 @@ from fttui.widgets.run_table import ROWS_TITLE, RunTable
 WIDE = 180
 """From this width on, the selected run stands beside the table instead of below it."""
 TALL = 36
+EVENTS, FACTS, LEAST_LOG = 6, 8, 4
+"""Lines of the events, of all facts about a run, and of a log that still says what goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,18 @@ def heights(width: int, height: int, gpus_wanted: int, runs: int) -> Heights:
     body = max(4, height - 2 - gpus)
     if width >= WIDE:
         return Heights(gpus, body - 8, max(7, body * 45 // 100), 8)
-    curve = max(5, body * 42 // 100)
-    events = 6 if height >= TALL else 0
-    log = max(4, body * 22 // 100)
-    return Heights(gpus, max(3, min(runs + ROWS_TITLE, body - curve - events - log)), curve, events)
+    events = EVENTS if height >= TALL else 0
+    least_curve = min(FACTS, max(5, body * 42 // 100))
+    shown = min(runs + ROWS_TITLE, max(3, body - least_curve - events - LEAST_LOG))
+    left = body - events - shown
+    return Heights(gpus, shown, max(least_curve, left * 62 // 100), events)
 
 
 class Dashboard(RunScreen):
     """Shows everything at once; the first screen and the last."""
 
     SCOPE = "dashboard"
+    STAYS_WITHOUT_RUN = True
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dashboard")]
 
     def __init__(self) -> None:
@@ -132,11 +137,29 @@ class Dashboard(RunScreen):
         at = ids.index(self.cockpit.selected) if self.cockpit.selected in ids else 0
         self.cockpit.select(ids[min(max(0, at + rows), len(ids) - 1)])
 
+    def action_open_doctor(self) -> None:
+        """Show what stands in the way of training."""
+        from fttui.screens.doctor_page import DoctorPage
+
+        self.app.push_screen(DoctorPage())
+
     def action_open_gpus(self) -> None:
         """Show the GPUs in full."""
         from fttui.screens.gpu_page import GpuPage
 
         self.app.push_screen(GpuPage())
+
+    def action_edit_path(self) -> None:
+        """Ask for a configuration file and edit it."""
+        from fttui.editor.document import Source
+        from fttui.screens.editor_dialogs import AskText
+
+        self.app.push_screen(
+            AskText("Configuration file", about="LLaMA-Factory's files too; nothing begins a new one"),
+            lambda text: (
+                self.cockpit.edit(Source(path=Path(text) if text else None)) if text is not None else None
+            ),
+        )
 
     def action_mark(self) -> None:
         """Mark the selected run for comparison, or take the mark away."""
