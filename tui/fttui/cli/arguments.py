@@ -199,6 +199,11 @@ def _gpus_verb(parser: ArgumentParser) -> None:
     _json(parser)
 
 
+def _doctor(parser: ArgumentParser) -> None:
+    parser.add_argument("--python", metavar="P", help="the Python that trains (default: that of fttui)")
+    _json(parser)
+
+
 def _profiles(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="print this profile")
     _json(parser)
@@ -327,6 +332,7 @@ VERBS: dict[str, Verb] = {
     "estimates": Verb("show how far memory predictions have been off", "estimates:run", _only_json),
     "data": Verb("show what a configuration's data is made of", "data:run", _data),
     "gpus": Verb("show the GPUs of this machine", "gpus:run", _gpus_verb),
+    "doctor": Verb("say what of this machine stands in the way of training", "doctor:run", _doctor),
     "profiles": Verb("list the ready-made configurations, or print one", "profiles:run", _profiles),
     "locate": Verb("print the folders that fttui uses", "locate:locate", _only_json),
     "predict": Verb("let a model answer a data set, and measure the answers", "use:predict", _predict),

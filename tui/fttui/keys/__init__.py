@@ -8,7 +8,19 @@ from typing import Final
 from textual.binding import Binding
 
 from fttui.keys.editor import EDITOR_KEYS, WAY_TO_EDITOR_KEYS
-from fttui.keys.key import DASHBOARD, EDITOR, EVERYWHERE, GPUS, LOG, PAGES, SIGNS, Key, Scope, names_of
+from fttui.keys.key import (
+    DASHBOARD,
+    DOCTOR,
+    EDITOR,
+    EVERYWHERE,
+    GPUS,
+    LOG,
+    PAGES,
+    SIGNS,
+    Key,
+    Scope,
+    names_of,
+)
 from fttui.keys.log import LOG_KEYS
 from fttui.keys.new_run import NEW_RUN_KEYS
 from fttui.keys.pages import CHART_KEYS, ITEM_KEYS, LIST_KEYS, PAGE_KEYS
@@ -28,7 +40,7 @@ GENERAL_KEYS: Final = (
         in_footer=False,
     ),
     Key("help", "question_mark,f1", "?", "help", "help", "this page", EVERYWHERE | EDITOR),
-    Key("back", "escape,q", "esc", "back", "back", "one screen back", PAGES | GPUS | LOG | EDITOR),
+    Key("back", "escape,q", "esc", "back", "back", "one screen back", PAGES | GPUS | DOCTOR | LOG | EDITOR),
     Key("quit", "q", "q", "app.quit", "quit", "leave fttui; the runs go on", DASHBOARD),
 )
 

@@ -12,6 +12,7 @@ Scope = Literal[
     "config",
     "files",
     "gpus",
+    "doctor",
     "log",
     "new-run",
     "new-hardware",
@@ -30,8 +31,9 @@ FILES: Final = frozenset[Scope]({"files"})
 LOG: Final = frozenset[Scope]({"log"})
 WITH_A_RUN: Final = DASHBOARD | RUN
 GPUS: Final = frozenset[Scope]({"gpus"})
+DOCTOR: Final = frozenset[Scope]({"doctor"})
 RUN_LISTS: Final = frozenset[Scope]({"checkpoints", "events", "config", "files"})
-LISTS: Final = RUN_LISTS | GPUS
+LISTS: Final = RUN_LISTS | GPUS | DOCTOR
 PAGES: Final = RUN | CHART | RUN_LISTS
 NEW_RUN: Final = frozenset[Scope]({"new-run"})
 NEW_RUN_HARDWARE: Final = frozenset[Scope]({"new-hardware"})
@@ -40,7 +42,7 @@ NEW_RUN_STEPS: Final = NEW_RUN | NEW_RUN_HARDWARE | NEW_RUN_REVIEW
 COMPARE: Final = frozenset[Scope]({"compare"})
 EDITOR: Final = frozenset[Scope]({"editor"})
 EDITOR_TEXT: Final = frozenset[Scope]({"editor-text"})
-EVERYWHERE: Final = DASHBOARD | PAGES | GPUS | LOG | COMPARE
+EVERYWHERE: Final = DASHBOARD | PAGES | GPUS | DOCTOR | LOG | COMPARE
 
 
 @dataclass(frozen=True, slots=True)

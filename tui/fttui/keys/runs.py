@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fttui.keys.key import CHART, DASHBOARD, PAGES, WITH_A_RUN, Key
+from fttui.keys.key import CHART, DASHBOARD, DOCTOR, PAGES, WITH_A_RUN, Key
 
 ACTION_KEYS: Final = (
     Key("open", "enter", "enter", "open_run", "open", "show the selected run in full", DASHBOARD),
@@ -63,6 +63,17 @@ WAY_KEYS: Final = (
         DASHBOARD,
         in_footer=False,
     ),
+    Key(
+        "doctor",
+        "D",
+        "D",
+        "open_doctor",
+        "doctor",
+        "what of this machine stands in the way of training",
+        DASHBOARD,
+        in_footer=False,
+    ),
+    Key("doctor-again", "r", "r", "examine", "again", "look at everything again", DOCTOR),
     Key("mark", "space", "space", "mark", "mark", "mark for comparison, or not", DASHBOARD, in_footer=False),
 )
 
