@@ -340,6 +340,7 @@ VERBS: dict[str, Verb] = {
     "compare": Verb("ask base and trained model the same", "use:compare", _compare),
     "export": Verb("merge an adapter into its base, as a model of its own", "use:export", _export),
     "record": Verb("pack runs for a bug report, secrets masked", "record:record", _record),
+    "keys": Verb("list the keys of the screens, by the names that a keymap uses", "screens:keys", _only_json),
     "completions": Verb(
         "print a script with which a shell completes", "completions:print_completions", _shell
     ),

@@ -41,6 +41,32 @@ def edit(arguments: Namespace) -> int:
     return open_screens(arguments, edits=Source(path, profile))
 
 
+def keys(arguments: Namespace) -> int:
+    """List the keys as this user has them."""
+    import json
+
+    from fttui.keys import KEYS, names_of
+    from fttui.keys.keymap import Keymap
+    from fttui.settings import config_path, read_settings
+
+    settings = read_settings()
+    keymap = Keymap(settings.keymap)
+    for problem in (*settings.problems, *keymap.problems):
+        print(f"fttui: {problem}", file=sys.stderr)
+    rows = [(key.id, " ".join(names_of(keymap.changed(key))), key.help, sorted(key.scopes)) for key in KEYS]
+    if arguments.json:
+        print(
+            json.dumps(
+                [dict(zip(("id", "keys", "help", "screens"), row, strict=True)) for row in rows], indent=1
+            )
+        )
+        return ExitCode.DONE
+    for name, pressed, text, _ in rows:
+        print(f"{name:<20} {pressed:<16} {text}")
+    print(f"\n{config_path()} changes them: keymap, then lines of `name: keys`.", file=sys.stderr)
+    return ExitCode.DONE
+
+
 def open_screens(
     arguments: Namespace | None = None,
     run: str | None = None,

@@ -30,20 +30,24 @@ class Keymap:
 
     def keys_of(self, scope: Scope) -> tuple[Key, ...]:
         """Return the keys that work on a screen."""
-        return tuple(self._changed.get(key.id, key) for key in keys_of(scope))
+        return tuple(self.changed(key) for key in keys_of(scope))
+
+    def changed(self, key: Key) -> Key:
+        """Return a key of the table as this user has it."""
+        return self._changed.get(key.id, key)
 
     def _change(self, key_id: str, text: str) -> Key | None:
         key = next((each for each in KEYS if each.id == key_id), None)
         if key is None:
             close = nearest(key_id, [each.id for each in KEYS])
-            hint = f"; did you mean {close}?" if close else "; fttui locate --keys lists them"
+            hint = f"; did you mean {close}?" if close else "; fttui keys lists them"
             self.problems.append(f"there is no action {key_id!r}{hint}")
             return None
         names = [NAMES.get(word, word) for word in text.replace(",", " ").split()]
         wrong = next((name for name in names if not _is_key(name)), None)
         if wrong is not None or not names:
             self.problems.append(
-                f"{key_id}: {wrong or text!r} is no key; write s, S, ctrl+k, f5, space, enter or a sign"
+                f"{key_id}: {wrong or text!r} is no key: write s, S, ctrl+k, f5, space, enter or a sign"
             )
             return None
         return replace(key, keys=",".join(names), shown=SIGNS.get(names[0], names[0]))

@@ -92,10 +92,12 @@ def find(typed: str, commands: Sequence[Command]) -> list[Command]:
     """Return the commands that have the letters typed in their order, the closest first."""
     if not typed.strip():
         return list(commands)
-    matcher = Matcher(typed.strip())
-    scored = [(matcher.match(each.title), each) for each in commands]
-    found = sorted((pair for pair in scored if pair[0] > 0), key=lambda pair: -pair[0])
-    return [command for _, command in found[:MOST_SHOWN]]
+    words = typed.strip().lower()
+    matcher = Matcher(words)
+    scored = [(each.title.lower().startswith(words), matcher.match(each.title), each) for each in commands]
+    # What is called so comes before what only speaks of it.
+    found = sorted((each for each in scored if each[1] > 0), key=lambda each: (not each[0], -each[1]))
+    return [command for _, _, command in found[:MOST_SHOWN]]
 
 
 def _row(command: Command, width: int) -> Line:
