@@ -1,252 +1,456 @@
-"""The form for a new run: a profile, a file or both; the check; the name; off it goes."""
+"""A new run in five steps: profile, model, data, hardware, review; what was chosen outlives the screen."""
 
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from threading import Event, Thread
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
-from textual.screen import Screen
-from textual.widgets import Input, Label
+from textual.widgets import Input
 
-from fttui.lines import Line, Span, fit, line, rule
+from fttui.keys import bindings
+from fttui.keys.new_run import NEW_RUN_KEYS
+from fttui.lines import Line, Span, fit_line
+from fttui.screens.run_screen import CockpitScreen
+from fttui.widgets.key_line import KeyLine
 from fttui.widgets.line_panel import LinePanel
-from fttui.widgets.verdict import Verdict
+from fttui.wizard.data_look import Looker
+from fttui.wizard.data_step import DataStep
+from fttui.wizard.draft import Look, about
+from fttui.wizard.hardware_step import HardwareStep
+from fttui.wizard.model_step import ModelStep
+from fttui.wizard.offers import ProfileOffer, offer_profiles
+from fttui.wizard.profile_step import ProfileStep
+from fttui.wizard.review_step import ReviewStep
+from fttui.wizard.step import Step, WishChanged
+from fttui.wizard.wish import Judgement, Wish, judge
 from fttui_engine.errors import FttuiError
-from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.run import check_name
 
 if TYPE_CHECKING:
-    from fttui.cockpit import Cockpit
+    from fttui_engine.runs.memory import MemoryRecord
     from fttui_engine.spec.resolved import Resolved
 
-NAME_WIDTH = 24
-EXPLANATION = (
-    "Choose a profile, name a YAML file, or both: the file then changes the profile. enter checks it."
-)
+STEPS: tuple[type[Step], ...] = (ProfileStep, ModelStep, DataStep, HardwareStep, ReviewStep)
+REVIEW = len(STEPS) - 1
+TICK_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What was filled in."""
+class ProfilesFound(Message):
+    """The profiles were compared with this machine."""
 
-    profile: str | None
-    path: str
-    changes: str
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A line of the profile list."""
-
-    name: str | None
-    summary: str
+    def __init__(self, offers: list[ProfileOffer]) -> None:
+        super().__init__()
+        self.offers = offers
 
 
-class Checked(Message):
-    """A configuration has been read and judged."""
+class Judged(Message):
+    """A configuration was read and checked."""
 
     def __init__(
-        self, wish: Wish, report: dict[str, Any], resolved: "Resolved | None", trouble: str = ""
+        self, judgement: Judgement, step_seconds: tuple[float, str] | None, free: int | None
     ) -> None:
         super().__init__()
-        self.wish, self.report, self.resolved, self.trouble = wish, report, resolved, trouble
+        self.judgement, self.step_seconds, self.disk_free_bytes = judgement, step_seconds, free
 
 
-class ProfileList(LinePanel, can_focus=True):
-    """A list to choose one profile from, or none."""
+class LookEnded(Message):
+    """A look at the data is done, or failed."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "move(1)", "next", id="profile-next"),
-        Binding("k,up", "move(-1)", "previous", id="profile-previous"),
-        Binding("enter", "choose", "check", id="profile-choose"),
-    ]
-
-    class Moved(Message):
-        """Another profile was marked."""
-
-    class Chosen(Message):
-        """Enter was pressed on a profile."""
-
-    def __init__(self) -> None:
-        super().__init__(id="profiles")
-        self.choices: list[Choice] = [Choice(None, "no profile: the file alone")]
-        self.at = 0
-        self.touched = False
-
-    @property
-    def chosen(self) -> str | None:
-        """The name of the profile under the cursor."""
-        return self.choices[self.at].name
-
-    def fill(self, choices: Sequence[Choice]) -> None:
-        """Offer profiles; the first one is marked until a person marks another."""
-        self.choices = [*choices, Choice(None, "no profile: the file alone")]
-        self.at = 0
-        self.redraw()
-
-    def mark_none(self) -> None:
-        """Mark that no profile is wanted, unless one was chosen by hand."""
-        if not self.touched:
-            self.at = len(self.choices) - 1
-            self.redraw()
-
-    def action_move(self, rows: int) -> None:
-        """Mark another profile."""
-        self.touched = True
-        self.at = min(max(0, self.at + rows), len(self.choices) - 1)
-        self.redraw()
-        self.post_message(self.Moved())
-
-    def action_choose(self) -> None:
-        """Tell that the marked profile is wanted."""
-        self.post_message(self.Chosen())
-
-    def on_focus(self) -> None:
-        """Show where the keys go."""
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """Show that the keys go elsewhere."""
-        self.redraw()
-
-    def draw(self, width: int, height: int) -> Sequence[Line]:
-        """Return heading and the profiles around the marked one."""
-        first = max(0, min(self.at - (height - 2), len(self.choices) - (height - 1)))
-        lines: list[Line] = [
-            rule("Profile", width, "j k choose, tab to the next field" if self.has_focus else "")
-        ]
-        for index, choice in enumerate(self.choices[first : first + height - 1], first):
-            marked = index == self.at
-            lines.append(
-                line(
-                    Span("▌" if marked else " ", "accent", marked and self.has_focus),
-                    Span(f" {fit(choice.name or '-', NAME_WIDTH)} ", "plain", marked and self.has_focus),
-                    Span(choice.summary, "dim", marked and self.has_focus),
-                )
-            )
-        return lines
+    def __init__(self, look: Look) -> None:
+        super().__init__()
+        self.look = look
 
 
-class NewRun(Screen[None]):
-    """Fills in, checks and starts a new run."""
+class ProbeEnded(Message):
+    """A dry run is done, or failed."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "back", id="new-back")]
+    def __init__(self, wish: Wish, record: "MemoryRecord | None", trouble: str = "") -> None:
+        super().__init__()
+        self.wish, self.record, self.trouble = wish, record, trouble
+
+
+class StepLine(LinePanel):
+    """Names the steps; the present one also stands in brackets."""
+
+    DEFAULT_CSS = "StepLine { height: 1; }"
 
     def __init__(self) -> None:
         super().__init__()
-        self._checked: tuple[Wish, Resolved] | None = None
-        self._proposed = ""
+        self._at = 0
+
+    def show(self, at: int) -> None:
+        """Show where we are."""
+        self._at = at
+        self.redraw()
+
+    def draw(self, width: int, _height: int) -> list[Line]:
+        """Return the one line."""
+        spans = [Span(" New run  ", "strong")]
+        for place, step in enumerate(STEPS):
+            name = f"{place + 1} {step.TITLE}"
+            here = place == self._at
+            spans.append(Span(f"[{name}]" if here else f" {name} ", "strong" if here else "dim"))
+        return [fit_line(tuple(spans), width)]
+
+
+class NewRun(CockpitScreen):
+    """Leads through the steps, checks what was chosen in threads, and starts the run."""
+
+    SCOPE = "new-run"
+    STAYS_WITHOUT_RUN = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *dict.fromkeys((*bindings("new-run"), *bindings("new-hardware"), *bindings("new-review")))
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._line = StepLine()
+        self._steps = [step() for step in STEPS]
+        self._key_line = KeyLine("new-run")
+        self._is_judging = False
+        self._wants_look = False
+        self._wants_next = False
+        self._cancel_probe: Event | None = None
 
     def compose(self) -> ComposeResult:
-        """Lay out the form."""
-        yield ProfileList()
-        yield Label("YAML file", classes="field")
-        yield Input(placeholder="path to a configuration; may stay empty", id="path", compact=True)
-        yield Label("Changes", classes="field")
-        yield Input(
-            placeholder="KEY=VALUE KEY=VALUE ..., as with --set; may stay empty", id="changes", compact=True
-        )
-        yield Label("Name", classes="field")
-        yield Input(placeholder="of the run; may stay empty", id="name", compact=True)
-        yield Verdict(id="verdict")
-        yield Label(
-            "enter check, then enter again on the name: start   tab next field   esc back", id="form-keys"
-        )
+        """Lay out the steps one upon the other; only one is ever shown."""
+        yield self._line
+        yield from self._steps
+        yield self._key_line
 
     def on_mount(self) -> None:
-        """Offer the profiles."""
-        from fttui_engine.spec.profiles import list_profiles
-
-        # A toast of the screen before would cover the verdict.
+        """Go on where it was left, or begin."""
+        self.draft = self.cockpit.new_run
+        self._looker = Looker(lambda look: self._post(LookEnded(look)))
+        # A toast of the screen before would cover what is said here.
         self.app.clear_notifications()
-        profiles = [Choice(profile.name, one_line(profile.summary)) for profile in list_profiles()]
-        self.query_one(ProfileList).fill(profiles)
-        self.query_one(ProfileList).styles.height = min(len(profiles) + 2, max(4, self.app.size.height // 3))
-        self.query_one(Verdict).say(EXPLANATION)
+        self._go_to(self.draft.step)
+        self._in_thread("profiles", lambda: self._post(ProfilesFound(offer_profiles())))
+        self.set_interval(TICK_SECONDS, self._tick)
 
-    @on(Input.Changed, "#path,#changes")
-    def _ask_for_a_new_check(self, event: Input.Changed) -> None:
-        if event.input.id == "path" and event.value:
-            self.query_one(ProfileList).mark_none()
-        self._forget_the_check()
+    def on_unmount(self) -> None:
+        """End what was begun only to be seen here."""
+        self._give_up_look()
+        if self._cancel_probe:
+            self._cancel_probe.set()
 
-    @on(ProfileList.Moved)
-    def _forget_the_check(self) -> None:
-        self._checked = None
-        self.query_one(Verdict).say(EXPLANATION)
-
-    @on(ProfileList.Chosen)
-    @on(Input.Submitted, "#path,#changes")
-    def _check(self) -> None:
-        wish = self._wish()
-        if wish.profile is None and not wish.path:
-            self.query_one(Verdict).say("There is nothing to check: choose a profile or name a file.", "warn")
-            return
-        self.query_one(Verdict).say("checking ...")
-        Thread(target=self._check_in_thread, args=(wish,), daemon=True, name="fttui-check").start()
-
-    def _wish(self) -> Wish:
-        return Wish(
-            self.query_one(ProfileList).chosen,
-            self.query_one("#path", Input).value.strip(),
-            self.query_one("#changes", Input).value.strip(),
-        )
-
-    def _check_in_thread(self, wish: Wish) -> None:
-        from fttui_engine.spec.check import check
-        from fttui_engine.spec.load import resolve
-
-        path = Path(wish.path).expanduser() if wish.path else None
+    def _post(self, message: Message) -> None:
         try:
-            resolved = resolve(path, profile=wish.profile, overrides=shlex.split(wish.changes))
-            self.post_message(Checked(wish, check(resolved).to_json(), resolved))
-        except FttuiError as error:
-            self.post_message(Checked(wish, {}, None, f"{error.message} {error.hint}".strip()))
-        except ValueError as error:
-            self.post_message(Checked(wish, {}, None, f"The changes cannot be read: {error}."))
-
-    def on_checked(self, event: Checked) -> None:
-        """Show the verdict and, if it is good, go on to the name."""
-        if event.wish != self._wish():
+            self.post_message(message)
+        except RuntimeError:
+            # The program has ended meanwhile; there is nobody to tell.
             return
-        verdict = self.query_one(Verdict)
-        if event.resolved is None:
-            verdict.say(event.trouble, "bad")
+
+    def _in_thread(self, name: str, work: Callable[[], None]) -> None:
+        Thread(target=work, daemon=True, name=f"fttui-new-{name}").start()
+
+    # Where we are
+
+    @property
+    def _step(self) -> Step:
+        return self._steps[self.draft.step]
+
+    def _go_to(self, place: int) -> None:
+        self._step.close()
+        self.draft.step = place
+        self._line.show(place)
+        self._key_line.show(self._idle(), self._step.SCOPE)
+        self._step.open(self.draft)
+
+    def on_resize(self) -> None:
+        """Fill the panels at their new sizes."""
+        self.call_after_refresh(self._redraw)
+
+    def _redraw(self) -> None:
+        self._line.show(self.draft.step)
+        self._key_line.show(self._idle(), self._step.SCOPE)
+        self._step.show(self.draft)
+
+    def _idle(self) -> frozenset[str]:
+        read_only = self.cockpit.settings.read_only
+        return frozenset(key.id for key in NEW_RUN_KEYS if read_only and key.changes)
+
+    def _tick(self) -> None:
+        is_looking = bool(self.draft.look and self.draft.look.is_under_way)
+        if (is_looking and self.draft.step < REVIEW) or self._cancel_probe:
+            self._step.show(self.draft)
+
+    # What was chosen, and what it amounts to
+
+    def on_profiles_found(self, event: ProfilesFound) -> None:
+        """Propose the profile that fits this machine, unless something was chosen."""
+        self.draft.profiles = tuple(event.offers)
+        wish = self.draft.wish
+        if not self.draft.has_profile and wish == Wish():
+            proposed = next((each.name for each in event.offers if each.is_proposed), "")
+            self.draft.wish = wish._replace(profile=proposed)
+        self._judge()
+        self._step.show(self.draft)
+
+    def on_wish_changed(self, event: WishChanged) -> None:
+        """Keep what was chosen, and check it."""
+        event.stop()
+        self._wants_next = False
+        if about(event.wish) != about(self.draft.wish):
+            self.draft.probe = None
+        self.draft.wish = event.wish
+        self._judge()
+        self._step.show(self.draft)
+
+    def _judge(self) -> None:
+        """Check in a thread, one configuration at a time: keys may come faster than answers."""
+        wish = self.draft.wish
+        if self._is_judging or self.draft.judged is not None:
             return
-        verdict.show(event.report)
-        if event.resolved.ok:
-            self._checked = (event.wish, event.resolved)
-            name = self.query_one("#name", Input)
-            if name.value in ("", self._proposed):
-                name.value = self._proposed = self._proposed_name(event.resolved)
-            name.focus()
+        self._is_judging = True
+        home = self.cockpit.home
 
-    def _proposed_name(self, resolved: "Resolved") -> str:
-        from fttui_engine.launch.verbs import default_name
+        def work() -> None:
+            from fttui.wizard.earlier import step_seconds_of_earlier_runs
+            from fttui_engine.hardware.host import disk_free_bytes
 
-        return resolved.run.name or default_name(resolved)
+            judgement = judge(wish)
+            earlier = step_seconds_of_earlier_runs(judgement.resolved, home) if judgement.resolved else None
+            self._post(Judged(judgement, earlier, disk_free_bytes(home)))
 
-    @on(Input.Submitted, "#name")
-    def _start(self) -> None:
-        if self._checked is None or self._checked[0] != self._wish():
-            self._check()
+        self._in_thread("check", work)
+
+    def on_judged(self, event: Judged) -> None:
+        """Show the verdict; check again where something else was chosen meanwhile."""
+        self._is_judging = False
+        self.draft.judgement, self.draft.step_seconds = event.judgement, event.step_seconds
+        review = self._steps[REVIEW]
+        if isinstance(review, ReviewStep):
+            review.disk_free_bytes = event.disk_free_bytes
+            if event.judgement.resolved:
+                review.propose_name(proposed_name(event.judgement.resolved))
+        self._judge()
+        if self._wants_look and self.draft.judged:
+            self._begin_look(all_records=False)
+        if self._wants_next and self.draft.judged and not self.draft.step:
+            self.action_next()
+        self._step.show(self.draft)
+
+    # A look at the data
+
+    def on_data_step_look_wanted(self) -> None:
+        """Look at the data as soon as it is known which it is."""
+        self._begin_look(all_records=False)
+
+    def _begin_look(self, *, all_records: bool) -> None:
+        judged = self.draft.judged
+        self._wants_look = judged is None
+        if judged is None:
             return
-        resolved = self._checked[1]
-        name = self.query_one("#name", Input).value.strip() or self._proposed_name(resolved)
+        if judged.resolved is None:
+            self.cockpit.tell(judged.trouble, "error")
+            return
+        self.draft.look = self._looker.begin(judged.resolved, all_records=all_records)
+        self._step.show(self.draft)
+
+    def on_data_step_look_unwanted(self) -> None:
+        """Give up the look."""
+        self._give_up_look()
+        self._step.show(self.draft)
+
+    def _give_up_look(self) -> None:
+        self._wants_look = False
+        self._looker.cancel()
+        if self.draft.look and self.draft.look.is_under_way:
+            self.draft.look = None
+
+    def on_look_ended(self, event: LookEnded) -> None:
+        """Show the examples."""
+        self.draft.look = event.look
+        self._step.show(self.draft)
+
+    def action_look_at_all(self) -> None:
+        """Look at all records."""
+        if isinstance(self._step, DataStep):
+            self._begin_look(all_records=True)
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Allow what is a key of the present step."""
+        named = [key for key in NEW_RUN_KEYS if key.action.partition("(")[0] == action]
+        return any(self._step.SCOPE in key.scopes for key in named) if named else True
+
+    async def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take what was typed, and go on."""
+        event.stop()
+        if self.draft.step < REVIEW:
+            self.action_next()
+        elif event.input.id == "changes":
+            self._step.focus()
+        else:
+            await self.app.run_action("launch", self)
+
+    def action_next(self) -> None:
+        """Go on to the next step, unless this one has something to do first."""
+        if not self._step.confirm():
+            return
+        if self.draft.step:
+            self._go_to(self.draft.step + 1)
+            return
+        # What comes next depends on what the file is.
+        judged = self.draft.judged
+        self._wants_next = judged is None
+        if judged is not None and not is_unreadable(judged):
+            self._go_to(REVIEW if is_program(judged) else 1)
+
+    def action_back(self) -> None:
+        """Give up what is under way, or go one step back; from the first one to the screen below."""
+        if self._cancel_probe:
+            self._cancel_probe.set()
+        elif self._step.give_up():
+            return
+        elif self.draft.step:
+            judged = self.draft.judged
+            self._go_to(0 if judged and is_program(judged) else self.draft.step - 1)
+        else:
+            self.app.pop_screen()
+
+    def action_mark(self, rows: int) -> None:
+        """Mark another choice."""
+        self._step.mark(rows)
+
+    def action_page(self, pages: int) -> None:
+        """Scroll the lower panel."""
+        self._step.scroll(pages)
+
+    def action_complete(self) -> None:
+        """Complete what was typed, or go to the next field."""
+        self._step.complete()
+
+    def action_pick(self) -> None:
+        """Pick the marked GPU too."""
+        if isinstance(self._step, HardwareStep):
+            self._step.toggle()
+
+    def action_strategy(self) -> None:
+        """Choose another way to share the work."""
+        if isinstance(self._step, HardwareStep):
+            self._step.next_strategy()
+
+    def action_help(self) -> None:
+        """Show what the keys of this step do."""
+        from fttui.screens.help import Help
+
+        self.app.push_screen(Help(self.cockpit.keymap.keys_of(self._step.SCOPE)))
+
+    # What is done at the end
+
+    def _startable(self) -> "tuple[Wish, Resolved] | None":
+        """Return what was judged if it can be started, else say why it cannot."""
+        judged = self.draft.judged
+        if judged is None:
+            self.cockpit.tell("It is still being checked.", "warning")
+        elif not judged.ok or judged.resolved is None:
+            self.cockpit.tell(
+                "There is something to correct first: esc leads back, tab to the changes.", "warning"
+            )
+        else:
+            return judged.wish, judged.resolved
+        return None
+
+    def _chosen_name(self, resolved: "Resolved") -> str | None:
+        review = self._steps[REVIEW]
+        typed = review.name_field.value.strip() if isinstance(review, ReviewStep) else ""
         try:
-            check_name(name)
+            return check_name(typed or proposed_name(resolved))
         except FttuiError as error:
-            self.query_one(Verdict).say(f"{error.message}: {error.hint}.", "bad")
-            return
-        self.app.pop_screen()
-        cast("Cockpit", self.app).start(name, resolved)
+            self.cockpit.tell(f"{error.message}: {error.hint}.", "error")
+            return None
 
-    def action_leave(self) -> None:
-        """Go back without starting anything."""
-        self.app.pop_screen()
+    def action_launch(self) -> None:
+        """Start the run; the next one begins with empty steps."""
+        startable = self._startable()
+        name = self._chosen_name(startable[1]) if startable else None
+        if startable and name:
+            self.cockpit.forget_new_run()
+            self.app.pop_screen()
+            self.cockpit.start(name, startable[1])
+
+    def action_probe(self) -> None:
+        """Train three steps on the longest examples and throw all away but the figure."""
+        startable = self._startable()
+        if startable is None or self._cancel_probe:
+            return
+        wish, resolved = startable
+        cancelled = self._cancel_probe = Event()
+        self._show_probing(time.time())
+
+        def work() -> None:
+            from fttui_engine.launch.probe import ProbeCancelledError, probe
+
+            try:
+                self._post(ProbeEnded(wish, probe(resolved, cancelled)))
+            except ProbeCancelledError:
+                self._post(ProbeEnded(wish, None))
+            except FttuiError as error:
+                self._post(ProbeEnded(wish, None, f"{error.message} ({error.hint})"))
+
+        self._in_thread("probe", work)
+
+    def on_probe_ended(self, event: ProbeEnded) -> None:
+        """Show what it took, or say why it failed."""
+        self._cancel_probe = None
+        if about(event.wish) == about(self.draft.wish):
+            self.draft.probe = event.record
+        self._show_probing(None)
+        if event.trouble:
+            self.cockpit.tell(event.trouble, "error")
+
+    def _show_probing(self, since: float | None) -> None:
+        review = self._steps[REVIEW]
+        if isinstance(review, ReviewStep):
+            review.probing_since = since
+        self._step.show(self.draft)
+
+    def action_save(self) -> None:
+        """Write the configuration to a file in the present folder."""
+        startable = self._startable()
+        name = self._chosen_name(startable[1]) if startable else None
+        if startable and name:
+            self.cockpit.save_configuration(startable[1], name)
+
+    def action_copy(self) -> None:
+        """Copy the command line that starts the same run."""
+        self.cockpit.copy(self.draft.wish.command())
+
+    def action_edit(self) -> None:
+        """Open the configuration in the editor: the file itself where nothing but it was chosen."""
+        from fttui.editor.document import Source
+        from fttui.screens.editor import open_editor
+        from fttui.wizard.yaml_file import configuration_text
+
+        judged, wish = self.draft.judged, self.draft.wish
+        if about(wish) == Wish(path=wish.path) and wish.path:
+            open_editor(self.app, Source(path=Path(wish.path).expanduser()))
+        elif judged and judged.resolved:
+            text = configuration_text(judged.resolved, wish.name or proposed_name(judged.resolved))
+            open_editor(self.app, Source(profile=wish.profile, text=text))
+        else:
+            self.cockpit.tell(judged.trouble if judged else "It is still being checked.", "warning")
+
+
+def proposed_name(resolved: "Resolved") -> str:
+    """Return what the run is called if nobody says it."""
+    from fttui_engine.launch.verbs import default_name
+
+    return resolved.run.name or default_name(resolved)
+
+
+def is_program(judged: Judgement) -> bool:
+    """Whether it starts a program of one's own, of which there is nothing more to choose."""
+    return judged.resolved is not None and bool(judged.resolved.run.command)
+
+
+def is_unreadable(judged: Judgement) -> bool:
+    """Whether there is no configuration at all: no such file, or one that is no YAML."""
+    return judged.resolved is None or any(not error.key for error in judged.resolved.findings.errors)

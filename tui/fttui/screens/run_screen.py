@@ -21,6 +21,8 @@ class CockpitScreen(Screen[None]):
     """A screen that is fed with snapshots."""
 
     SCOPE: ClassVar[Scope]
+    STAYS_WITHOUT_RUN: ClassVar[bool] = False
+    """Whether it is about something else than the selected run, and stays when that is gone."""
 
     @property
     def cockpit(self) -> "Cockpit":
@@ -86,6 +88,13 @@ class RunScreen(CockpitScreen):
         from fttui.screens.new_run import NewRun
 
         self.app.push_screen(NewRun())
+
+    def action_edit_run(self) -> None:
+        """Edit a copy of the selected run's configuration."""
+        from fttui.editor.document import Source
+
+        if run := self._allowed("edit-run"):
+            self.cockpit.edit(Source(run_id=run.id))
 
     def action_open_log(self) -> None:
         """Open the log of the selected run."""

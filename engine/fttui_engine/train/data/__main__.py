@@ -10,6 +10,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from fttui_engine.errors import ExitCode, FttuiError
 from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.train.leash import end_with_starter
+from fttui_engine.train.results import claim_stdout
 
 
 def main() -> int:
@@ -20,9 +22,12 @@ def main() -> int:
     except (IndexError, ValueError, TypeError, KeyError):
         print("This process is started by: fttui data CONFIG", file=sys.stderr)
         return ExitCode.WRONG_REQUEST
+    results = claim_stdout()
+    if request.get("leash"):
+        end_with_starter()
     try:
         report = _report(config, request["processes"], request["examples"])
-        print(json.dumps(report))
+        print(json.dumps(report), file=results, flush=True)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except FttuiError as error:
