@@ -97,9 +97,9 @@ def test_hostile_text_reaches_the_terminal_as_text(make_run, home):
 
 
 def test_keys_that_arrive_together_go_where_they_were_meant_to_go(settled):
-    """Over a slow connection: a path typed right after tab, and a word typed right after K."""
-    settled.press("n\t/data/jagged folder, kept/config-gG.yaml\tmax_steps=3\tthe-name")
-    settled.sees(" /data/jagged folder, kept/config-gG.yaml", " max_steps=3", " the-name")
+    """Over a slow connection: a path typed right after n, and a word typed right after K."""
+    settled.press("n/data/jagged folder, kept/config-gG.yaml")
+    settled.sees(" /data/jagged folder, kept/config-gG.yaml")
     settled.press("\x1b")
     settled.sees("STATE")
     settled.press("Ksteady?dnq")
