@@ -42,7 +42,9 @@ class QueueWish(NamedTuple):
     def request(self, wanted: "Wanted") -> QueueRequest:
         """Return what is recorded for a run that wants these GPUs; raises WrongRequestError, NoSuchRunError."""
         from fttui_engine.launch.gpu_choice import require_gpus
+        from fttui_engine.supervise.leases import lock_folder
 
+        lock_folder()  # better refused now than waiting for ever
         if abs(self.priority) > MOST_PRIORITY:
             raise WrongRequestError(f"--priority goes from -{MOST_PRIORITY} to {MOST_PRIORITY}")
         gpus = require_gpus(wanted)

@@ -1,10 +1,8 @@
 """The verbs that both faces of fttui call; starting from ``launch``, the rest from ``supervise``."""
 
 from fttui_engine.launch.start import default_name, start, start_command
+from fttui_engine.supervise.adoption import adopt, look_after, reconcile
 from fttui_engine.supervise.control import (
-    adopt,
-    look_after,
-    reconcile,
     remove,
     remove_checkpoint,
     restart,

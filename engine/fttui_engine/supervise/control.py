@@ -1,9 +1,6 @@
 """What a person can ask of runs that are there: the verbs behind the command line and the keys."""
 
-import os
 import time
-from collections.abc import Iterable
-from pathlib import Path
 
 from fttui_engine.errors import FttuiError, WrongRequestError
 from fttui_engine.runs.attempt import NEWEST, SCRATCH, Request
@@ -21,33 +18,24 @@ from fttui_engine.runs.commands import (
 from fttui_engine.runs.files import read_json_or_none
 from fttui_engine.runs.identity import (
     Liveness,
-    boot_id,
-    identify_self,
     identity_from_json,
-    pid_namespace,
     this_host,
 )
 from fttui_engine.runs.journal import ExitVerdict, Journal, read_state
-from fttui_engine.runs.lifetime import liveness_of
 from fttui_engine.runs.lock import charge_lock
 from fttui_engine.runs.queueing import QueueRequest, read_queue_request, write_queue_request
 from fttui_engine.runs.run import (
     Plan,
     Run,
-    all_runs,
     delete_run_folder,
-    delete_stale_folders,
 )
 from fttui_engine.runs.states import State
-from fttui_engine.supervise.evidence import recorded_process
+from fttui_engine.supervise.adoption import adopt, in_charge
 from fttui_engine.supervise.gpu_environment import with_gpus
 from fttui_engine.supervise.output import reclaim_output, release_output
 from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
 
 ANSWER_SECONDS = 5.0
-LOOKING_SECONDS = 1.0
-"""How long somebody who only looks waits for another who is changing the run."""
-
 GOING_SECONDS = 5.0
 """How long the keeper of a run that has just ended may still be on its way out."""
 
@@ -69,7 +57,7 @@ def stop(run: Run, *, now: bool = False) -> Answer:
 def _await_answer(run: Run, command: Command) -> Answer:
     deadline = time.monotonic() + ANSWER_SECONDS
     while (answer := read_answer(run, command)) is None:
-        ended = not read_state(run).state.is_live and _in_charge(run) is not Liveness.ALIVE
+        ended = not read_state(run).state.is_live and in_charge(run) is not Liveness.ALIVE
         if ended or time.monotonic() > deadline:
             if not withdraw_command(run, command) and (answer := read_answer(run, command)):
                 break
@@ -137,7 +125,7 @@ def remove_checkpoint(run: Run, step: int) -> None:
     with charge_lock(run):
         state = read_state(run).state
         newest = max((each.step for each in checkpoints if each.complete), default=None)
-        if state is State.STARTING or (state.is_live and step == newest):
+        if state in (State.STARTING, State.QUEUED) or (state.is_live and step == newest):
             raise WrongRequestError(
                 f"{run.id} is {state} and may need its checkpoint of step {step}",
                 "stop it first, or keep this one",
@@ -145,73 +133,6 @@ def remove_checkpoint(run: Run, step: int) -> None:
         delete(checkpoint.path)
         if not state.is_live:  # a live run's events are its supervisor's to write
             Journal(run).note("checkpoint_deleted", f"The checkpoint of step {step} was deleted.", step=step)
-
-
-def reconcile(home: Path, runs: Iterable[Run] | None = None) -> list[str]:
-    """Adopt every live run of this host that nobody is in charge of; return a sentence for each.
-
-    Also clears away what starts and deletions that were killed have left behind. ``runs`` are those that may be live,
-    where the caller knows.
-    """
-    delete_stale_folders(home)
-    runs = all_runs(home) if runs is None else runs
-    return [f"{run.id}: {said}" for run in runs if (said := look_after(run))]
-
-
-def look_after(run: Run) -> str:
-    """Adopt a run if need be; where that fails say so, since whoever only looks is to see the others all the same."""
-    try:
-        return adopt(run, LOOKING_SECONDS)
-    except FttuiError as error:
-        return f"cannot be adopted: {error.message}"
-    except OSError as error:
-        return f"cannot be adopted: {error.filename or run.path}: {error.strerror}"
-
-
-def adopt(run: Run, lock_seconds: float = 10.0) -> str:
-    """Put a keeper in charge of a live run that lost keeper and supervisor; say so, or return ``""``.
-
-    What became of its attempt meanwhile (still training, ended, never started, gone with a reboot) is for the new
-    supervisor to find out; this waits until it has.
-    """
-    if not read_state(run).state.is_live or _in_charge(run) is not Liveness.DEAD:
-        return ""
-    with charge_lock(run, lock_seconds):
-        if not read_state(run).state.is_live or _in_charge(run) is not Liveness.DEAD:
-            return ""
-        journal = Journal(run)
-        if restarted := _restarted_before_it_began(run):
-            message = f"The {restarted} was restarted before the attempt had begun."
-            verdict = ExitVerdict("reboot", None, None, message, f"fttui resume {run.id} starts it")
-            journal.move(State.INTERRUPTED, "interrupted", message, exit=verdict, ended_at=time.time())
-            return message
-        journal.note(
-            "adopted", f"Keeper and supervisor were gone; process {os.getpid()} put new ones in place."
-        )
-        spawn_keeper(run)
-    deadline = time.monotonic() + GOING_SECONDS
-    while read_state(run).state.is_live and not _is_settled(run) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return f"adopted; it is {read_state(run).state}"
-
-
-def _is_settled(run: Run) -> bool:
-    """Whether a supervisor is there and has nothing to judge: the attempt lives, or has not begun."""
-    process = recorded_process(run, run.attempt(read_state(run).attempt))
-    return _supervisor_is_alive(run) and (process is None or process.is_alive)
-
-
-def _restarted_before_it_began(run: Run) -> str:
-    """Return what was restarted, ``host`` or ``container``, while the present attempt had no process yet; else ``""``."""
-    value = read_json_or_none(run.keeper_path) or {}
-    keeper = identity_from_json(value.get("keeper"))
-    if read_state(run).state is State.QUEUED:
-        return ""  # it waited, and waits on
-    if keeper is None or value.get("attempt") == read_state(run).attempt:
-        return ""
-    if keeper.boot_id != boot_id():
-        return "host"
-    return "container" if keeper.pid_namespace != pid_namespace() else ""
 
 
 def _next_attempt(
@@ -298,7 +219,7 @@ def _refuse_live(run: Run, hint: str) -> None:
             _refuse_foreign(run)
             raise WrongRequestError(f"{run.id} is {state}", hint)
         # The keeper of an ended run is not waited for on another host: there is nothing left for it to do.
-        if _in_charge(run) is not Liveness.ALIVE:
+        if in_charge(run) is not Liveness.ALIVE:
             return
         if time.monotonic() > deadline:
             raise WrongRequestError(f"the keeper of {run.id} is still at work", "try again in a moment")
@@ -306,24 +227,10 @@ def _refuse_live(run: Run, hint: str) -> None:
 
 
 def _refuse_foreign(run: Run) -> None:
-    if _in_charge(run) is Liveness.FOREIGN:
+    if in_charge(run) is Liveness.FOREIGN:
         keeper = identity_from_json((read_json_or_none(run.keeper_path) or {}).get("keeper"))
         host = keeper.host if keeper else "another host"
         where = "in another container of this host" if host == this_host() else f"on {host}"
         raise WrongRequestError(
             f"{run.id} belongs to a keeper {where}", f"log in there and repeat the command {where}"
         )
-
-
-def _in_charge(run: Run) -> Liveness:
-    """Say whether somebody is in charge of a run: its keeper, else a supervisor about to replace the keeper."""
-    keeper = identity_from_json((read_json_or_none(run.keeper_path) or {}).get("keeper"))
-    found = liveness_of(keeper, run.keeper_lock_path) if keeper else Liveness.DEAD
-    if found is Liveness.DEAD and _supervisor_is_alive(run):
-        return Liveness.ALIVE
-    return found
-
-
-def _supervisor_is_alive(run: Run) -> bool:
-    supervisor = identity_from_json((read_json_or_none(run.lease_path) or {}).get("supervisor"))
-    return supervisor is not None and supervisor != identify_self() and supervisor.is_alive

@@ -12,7 +12,7 @@ from fttui_engine.runs.home import state_home
 from fttui_engine.runs.journal import read_state
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.run import Run, find_run
-from fttui_engine.supervise import control
+from fttui_engine.supervise import adoption, control
 
 POLL_SECONDS = 0.1
 ADOPT_EVERY_SECONDS = 2.0
@@ -84,7 +84,7 @@ def _wait_for_end(run: Run, timeout_seconds: float | None) -> int:
             print(f"fttui: {run.id} is still {state.state}", file=sys.stderr)
             return ExitCode.FAILED
         if time.monotonic() >= next_look:
-            control.look_after(run)
+            adoption.look_after(run)
             next_look = time.monotonic() + ADOPT_EVERY_SECONDS
         time.sleep(POLL_SECONDS)
     if not run.path.is_dir():
@@ -119,7 +119,7 @@ def remove(arguments: Namespace) -> int:
 
 def reconcile(arguments: Namespace) -> int:
     """Adopt what nobody is in charge of."""
-    sentences = control.reconcile(state_home())
+    sentences = adoption.reconcile(state_home())
     if arguments.resume:
         from fttui_engine.launch.after_reboot import resume_interrupted
 

@@ -67,7 +67,7 @@ def start_sweep(arguments: Namespace, overrides: list[str]) -> int:
 
 def sweep(arguments: Namespace) -> int:
     """Compare the runs of a sweep, the best first; without a name list all sweeps."""
-    from fttui_engine.supervise.control import reconcile
+    from fttui_engine.supervise.adoption import reconcile
 
     reconcile(state_home())
     members = _members()

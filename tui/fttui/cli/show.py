@@ -17,7 +17,7 @@ from fttui_engine.runs.notices import told_notices
 from fttui_engine.runs.run import find_run
 from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary, summarize
-from fttui_engine.supervise.control import look_after, reconcile
+from fttui_engine.supervise.adoption import look_after, reconcile
 
 COLUMNS = ("STATE", "RUN", "STEP", "LOSS", "TOK/S", "ETA", "AGE", "")
 
