@@ -5,6 +5,7 @@
  *   pascal           one Tesla P4
  *   not_loaded       the library is there, the driver is not loaded
  *   mismatch         the driver was upgraded while loaded
+ *   eight_live       eight Ampere cards whose values move every second
  *   eight_p4         eight idle Pascal cards of 8 GB
  *   none             a loaded driver that lists no GPU
  *   no_permission    this user may not see the GPUs
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -69,6 +71,11 @@ static int has_two(void) {
     return is("two") || is("hung_gpu") || is("denied_gpu") || is("xid_lost") || is("lost_gpu");
 }
 
+/* A number below 20 that is another one every second, and for each card. */
+static unsigned int wobble(void *device) {
+    return is("eight_live") ? (unsigned int)((size_t)time(NULL) * 7 + (size_t)device * 5) % 20 : 0;
+}
+
 static void wait_while(const char *scenario) {
     while (is(scenario)) usleep(20000);
 }
@@ -95,6 +102,11 @@ static int read_card(size_t index, card_t *card) {
     return sscanf(text, "%63[^,],%d,%d,%llu", card->name, &card->major, &card->minor, &card->mib) == 4;
 }
 
+int nvmlSystemGetDriverVersion(char *version, unsigned int length) {
+    snprintf(version, length, "550.54.15");
+    return SUCCESS;
+}
+
 int nvmlSystemGetCudaDriverVersion_v2(int *version) {
     const char *text = getenv("FAKE_NVML_CUDA");
     if (!text) return NOT_SUPPORTED;
@@ -117,7 +129,7 @@ int nvmlDeviceGetCount_v2(unsigned int *count) {
     card_t card;
     for (*count = 0; read_card(*count, &card);) ++*count;
     if (*count) return SUCCESS;
-    *count = is("none") ? 0 : has_two() ? 2 : is("eight_p4") ? 8 : 1;
+    *count = is("none") ? 0 : has_two() ? 2 : is("eight_p4") || is("eight_live") ? 8 : 1;
     return SUCCESS;
 }
 
@@ -163,7 +175,7 @@ int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) {
 int nvmlDeviceGetUtilizationRates(void *device, utilization_t *load) {
     if (index_of(device) == 1) wait_while("hung_gpu");
     if (is("not_supported") || is("mig")) return NOT_SUPPORTED;
-    load->gpu = 97;
+    load->gpu = 97 - wobble(device);
     load->memory = 40;
     return SUCCESS;
 }
@@ -181,8 +193,7 @@ int nvmlDeviceGetMemoryInfo(void *device, memory_t *memory) {
 }
 
 int nvmlDeviceGetPowerUsage(void *device, unsigned int *milliwatts) {
-    (void)device;
-    *milliwatts = 250500;
+    *milliwatts = 250500 + 1000 * wobble(device);
     return is("not_supported") ? NOT_SUPPORTED : SUCCESS;
 }
 
@@ -193,9 +204,8 @@ int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned int *milliwatts) {
 }
 
 int nvmlDeviceGetTemperature(void *device, int sensor, unsigned int *celsius) {
-    (void)device;
     (void)sensor;
-    *celsius = 71;
+    *celsius = 71 + wobble(device) / 2;
     return is("not_supported") ? NOT_SUPPORTED : SUCCESS;
 }
 
@@ -330,7 +340,7 @@ int nvmlDeviceGetMemoryInfo_v2(void *device, memory_v2_t *memory) {
     }
     memory->total = (is("eight_p4") ? 7680 : 24576) * MIB;
     memory->reserved = (is("eight_p4") ? 70 : 74) * MIB;
-    memory->used = (is("eight_p4") ? 0 : 5120) * MIB;
+    memory->used = (is("eight_p4") ? 0 : 5120 + 512 * wobble(device)) * MIB;
     memory->free = memory->total - memory->used - memory->reserved;
     return SUCCESS;
 }

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,19 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from fake_driver import Driver, build
 from real_terminal import Terminal
 
-SOURCE = Path(__file__).parents[1] / "fake_nvml" / "fake_nvml.c"
 GOOD = "RTX 3090"
-
-
-def build(folder: Path, *flags: str) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    assert compiler, "tests/system-packages installs the compiler that the stand-in for the driver needs"
-    folder.mkdir()
-    library = folder / "libnvidia-ml.so.1"
-    subprocess.run([compiler, *flags, "-shared", "-fPIC", "-o", str(library), str(SOURCE)], check=True)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -39,22 +29,6 @@ def drivers(tmp_path_factory):
         "garbage": base / "garbage",
         "none": base / "none",
     }
-
-
-class Driver:
-    """A driver whose state can be changed while a program uses it."""
-
-    def __init__(self, library: Path, file: Path, state: str) -> None:
-        self._file = file
-        self.environment = {
-            "LD_LIBRARY_PATH": str(library), "FAKE_NVML_FILE": str(file), "FAKE_NVML_PID": str(os.getpid()),
-        }  # fmt: skip
-        self.becomes(state)
-
-    def becomes(self, state: str) -> None:
-        new = self._file.with_suffix(".new")
-        new.write_text(state)
-        new.rename(self._file)
 
 
 @pytest.fixture
@@ -179,3 +153,15 @@ def test_watching_ends_quietly_when_nobody_reads(driver_in):
         process.stdout.close()
         assert process.wait(timeout=20) == 0
         assert process.stderr.read() == ""
+
+
+def test_eight_gpus_that_move_every_second_cost_few_bytes(driver_in, home):
+    """At most 5 KB/s at 200x50; stock widgets take 97 of them for curves alone."""
+    with Terminal(home, size=(200, 50), environment=driver_in("eight_live").environment) as terminal:
+        terminal.sees(*(f"\n {index}  GeForce RTX 3090" for index in range(8)))
+        terminal.read(2.0)
+        start, before, sent = time.monotonic(), terminal.text, 0
+        while time.monotonic() - start < 4:
+            sent += len(terminal.read(1.0))
+        assert terminal.text != before
+        assert sent / (time.monotonic() - start) <= 5_000

@@ -24,6 +24,11 @@ class Examination:
         seconds = time.monotonic() - self._begun_at
         return tuple(part.check.subject for part in self._parts if part.is_pending(seconds))
 
+    def close(self) -> None:
+        """Give up what is still looked at: nobody waits for it any more."""
+        for part in self._parts:
+            part.check.give_up()
+
     def wait(self) -> tuple[Finding, ...]:
         """All findings, once each check has ended or missed its deadline."""
         while self.pending():

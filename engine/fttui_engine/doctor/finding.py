@@ -25,11 +25,12 @@ class Finding(NamedTuple):
 
 
 class Check(NamedTuple):
-    """Something to look at: what it is called, how, and how long that may take."""
+    """Something to look at: what it is called, how, how long that may take, and how to give it up."""
 
     subject: str
     look: Callable[[], list[Finding]]
     deadline_seconds: float = 10.0
+    give_up: Callable[[], object] = lambda: None
 
 
 def health(findings: Iterable[Finding]) -> Health:

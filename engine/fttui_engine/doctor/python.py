@@ -28,38 +28,55 @@ def look_at_python() -> list[Finding]:
     return [Finding("fttui", "ok", text)]
 
 
-def look_at_torch(python: str | None) -> list[Finding]:
-    """Ask a short process of the Python that trains."""
-    report, problem = ask_torch(python or sys.executable)
-    if problem is not None:
-        return [problem]
-    findings = [_torch(report), *_gpus(report, python)]
-    return [*findings, *_packages(report), *_four_bit(report)]
+class TorchCheck:
+    """Asks a short process of the Python that trains, which ends with this check."""
+
+    def __init__(self, python: str | None) -> None:
+        self._python = python
+        self._process: subprocess.Popen[str] | None = None
+
+    def look(self) -> list[Finding]:
+        """Start the process, and judge what it says."""
+        argv = [self._python or sys.executable, "-P", str(PROBE)]
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+        except OSError as error:
+            fix = "correct run.python, or what --python says"
+            return [Finding("torch", "problem", f"{argv[0]} cannot be run: {error.strerror}", fix)]
+        try:
+            said, complained = self._process.communicate(timeout=PROBE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            text = f"importing torch took more than {PROBE_SECONDS:.0f} s"
+            fix = "put the Python environment on a local disk, or look at GPUs that hang (fttui gpus)"
+            return [Finding("torch", "warning", text, fix)]
+        return _judge(said, complained, self._process.returncode, self._python)
+
+    def give_up(self) -> None:
+        """End the process."""
+        if self._process and self._process.poll() is None:
+            self._process.kill()
 
 
-def ask_torch(python: str) -> tuple[dict[str, Any], Finding | None]:
-    """What torch says of itself, or why it says nothing."""
-    argv = [python, "-P", str(PROBE)]
-    try:
-        answer = subprocess.run(argv, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        text = f"importing torch took more than {PROBE_SECONDS:.0f} s"
-        fix = "put the Python environment on a local disk, or look at GPUs that hang (fttui gpus)"
-        return {}, Finding("torch", "warning", text, fix)
-    except OSError as error:
-        fix = "correct run.python, or what --python says"
-        return {}, Finding("torch", "problem", f"{python} cannot be run: {error.strerror}", fix)
-    line = answer.stdout.strip().rpartition("\n")[2]
+def _judge(said: str, complained: str, code: int, python: str | None) -> list[Finding]:
+    line = said.strip().rpartition("\n")[2]
     try:
         report = json.loads(line)
     except ValueError:
-        said = (answer.stderr.strip() or answer.stdout.strip()).rpartition("\n")[2]
-        text = f"torch ends its process (exit {answer.returncode}): {said or 'without a word'}"
-        return {}, Finding("torch", "problem", text, f"install it anew: {INSTALL}")
-    if not isinstance(report, dict) or "error" in report:
-        said = report.get("error", "") if isinstance(report, dict) else line
-        return {}, Finding("torch", "problem", f"torch cannot be imported: {said}", f"install it: {INSTALL}")
-    return report, None
+        words = (complained.strip() or said.strip()).rpartition("\n")[2] or "without a word"
+        text = f"torch ends its process (exit code {code}): {words}"
+        return [Finding("torch", "problem", text, f"install it anew: {INSTALL}")]
+    if "error" in report:
+        text = f"torch cannot be imported: {report['error']}"
+        return [Finding("torch", "problem", text, f"install what trains: {INSTALL}")]
+    return [_torch(report), *_gpus(report, python), *_packages(report), *_four_bit(report)]
 
 
 def _torch(report: dict[str, Any]) -> Finding:

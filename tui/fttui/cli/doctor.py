@@ -24,7 +24,10 @@ def run(args: Namespace) -> int:
     examination = Examination([*all_checks(args.python), Check("terminal", look_at_terminal)])
     if sys.stderr.isatty() and not args.json:
         print("looking; torch and a sleeping GPU driver may take half a minute ...", file=sys.stderr)
-    findings = [_harmless(each) for each in examination.wait()]
+    try:
+        findings = [_harmless(each) for each in examination.wait()]
+    finally:
+        examination.close()
     verdict = health(findings)
     if args.json:
         answer = {"health": verdict.name.lower(), "findings": [each._asdict() for each in findings]}

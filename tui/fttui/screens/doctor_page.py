@@ -62,6 +62,7 @@ class DoctorPage(CockpitScreen):
         self._list = ScrollList(id="page-list")
         self._keys = KeyLine("doctor")
         self._poller: Poller[Picture] | None = None
+        self._examination: Examination | None = None
         self._picture: Picture = ((), ("all",))
 
     def compose(self) -> ComposeResult:
@@ -74,15 +75,13 @@ class DoctorPage(CockpitScreen):
         self.action_examine()
 
     def on_unmount(self) -> None:
-        """Stop looking at what the checks find."""
-        if self._poller:
-            self._poller.close()
+        """Give up what is still looked at."""
+        self._give_up()
 
     def action_examine(self) -> None:
         """Look at everything, or do so again."""
-        if self._poller:
-            self._poller.close()
-        examination = Examination([*all_checks(), Check("terminal", look_at_terminal)])
+        self._give_up()
+        self._examination = examination = Examination([*all_checks(), Check("terminal", look_at_terminal)])
 
         def look() -> Picture:
             return examination.findings(), examination.pending()
@@ -92,6 +91,12 @@ class DoctorPage(CockpitScreen):
         self._poller = Poller(
             "doctor", look, lambda picture: self.post_message(FindingsGathered(picture)), LOOK_SECONDS
         )
+
+    def _give_up(self) -> None:
+        if self._poller:
+            self._poller.close()
+        if self._examination:
+            self._examination.close()
 
     def on_findings_gathered(self, event: FindingsGathered) -> None:
         """Show them; once nothing is looked at any more, nobody needs to ask."""
