@@ -150,14 +150,27 @@ def remarks_by_key(findings: Findings, file_layer: str) -> dict[str, tuple[Remar
     return {key: tuple(remarks) for key, remarks in found.items()}
 
 
-def chosen_fields(fields: tuple[Field, ...], *, every: bool, words: str) -> tuple[Field, ...]:
-    """Return the fields to show: those that are set or common, all of them, or those that a search finds."""
+def best_found(fields: tuple[Field, ...], words: str) -> str:
+    """Return the key that a search is probably for: one whose name begins or ends with the words, or has them."""
+    word = "_".join(words.lower().split())
+    for is_it in (str.__eq__, str.startswith, str.endswith, str.__contains__):
+        if found := next((each.name for each in fields if is_it(each.name, word)), ""):
+            return found
+    return fields[0].name if fields else ""
+
+
+def chosen_fields(fields: tuple[Field, ...], *, every: bool, words: str, also: str = "") -> tuple[Field, ...]:
+    """Return the fields to show: those that are set or common and one more, all, or those that a search finds."""
     wanted = words.lower().split()
     if wanted:
         return tuple(each for each in fields if all(word in _searched(each) for word in wanted))
     if every:
         return fields
-    return tuple(each for each in fields if each.origin != "default" or each.remarks or each.name in COMMON)
+    return tuple(
+        each
+        for each in fields
+        if each.origin != "default" or each.remarks or each.name in COMMON or each.name == also
+    )
 
 
 def _searched(field: Field) -> str:

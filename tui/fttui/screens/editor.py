@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
@@ -9,7 +10,7 @@ from textual.widgets import TextArea
 
 from fttui.editor.document import NEW_NAME, Source
 from fttui.editor.fields import Field, Remark, chosen_fields
-from fttui.lines import Role, Span, line
+from fttui.lines import Role, Span, line, width_of
 from fttui.screens.editor_base import Judged
 from fttui.screens.editor_dialogs import Reading
 from fttui.screens.editor_form import EditorForm
@@ -62,7 +63,9 @@ class Editor(EditorForm):
             self.show_all()
 
     def show_all(self) -> None:
-        """Show document and judgement."""
+        """Show document and judgement; late news finds nothing to be shown on any more."""
+        if not self.is_attached or not self.query(EditorTitle):
+            return
         with self.app.batch_update():
             self._show_title()
             self._show_fields()
@@ -75,30 +78,33 @@ class Editor(EditorForm):
     def _show_title(self) -> None:
         document = self.document
         name = one_line(document.path_text or NEW_NAME) if document else "reading ..."
-        left = [Span(" Config ", "strong"), Span(name)]
+        left: list[Span] = []
         right: list[Span] = []
         if document:
             left += [Span(f"  profile {document.profile}", "dim")] if document.profile else []
             right += [Span("changed on disk  ", "warn")] if self.changed_on_disk else []
             state = "not saved" if document.is_changed else "saved" if document.opened else "no file yet"
             right.append(Span(f"{state} ", "note" if document.is_changed else "dim"))
-        self.query_one(EditorTitle).show(line(*left), line(*right))
+        head = Span(" Config ", "strong")
+        room = self.size.width - width_of([head, *left, *right]) - 1
+        self.query_one(EditorTitle).show(line(head, fit_end(name, room), *left), line(*right))
 
     def _show_fields(self) -> None:
         judgement = self.judgement
         if judgement is None:
             return
-        fields = chosen_fields(judgement.fields, every=self.every, words=self.words)
+        now = self.fields.field
+        fields = chosen_fields(
+            judgement.fields, every=self.every, words=self.words, also=now.name if now else ""
+        )
         title = (
             f"Keys with {self.words}" if self.words else "All keys" if self.every else "Set and common keys"
         )
         remark = f"{len(fields)} of {len(judgement.fields)}"
         empty = (
-            f"{judgement.problem.message} ctrl+t shows the text."
-            if judgement.problem
-            else "None has these words."
+            "ctrl+t shows the text, which has to be right first." if judgement.problem else "None has them."
         )
-        self.fields.show(fields, one_line(title), remark, one_line(empty))
+        self.fields.show(fields, one_line(title), remark, empty)
 
     def _faults(self) -> dict[int, Role]:
         faults: dict[int, Role] = {}
@@ -116,10 +122,23 @@ class Editor(EditorForm):
             about.show(self._field_of_line(row), self._remarks_of_line(row), f"Line {row}")
             return
         field = self.fields.field
+        problem = self.judgement.problem if self.judgement else None
+        if problem and field is None:
+            about.show(None, (problem,), "The text")
+            return
         about.show(field)
-        line_number = _line_of(field) if field else None
-        if line_number:
-            self.query_one(YamlText).move_cursor((line_number - 1, 0))
+        self._point_at(field)
+
+    def _point_at(self, field: Field | None) -> None:
+        text, row = self.query_one(YamlText), _line_of(field) if field else None
+        # Before it has a size, the line would be scrolled to the top of nothing.
+        if row and text.size.height:
+            text.move_cursor((row - 1, 0))
+
+    def _select_line(self, row: int) -> None:
+        field = self._field_of_line(row)
+        if field and self.fields.select(field.name):
+            self.cursor_moved()
 
     def _field_of_line(self, row: int) -> Field | None:
         fields = self.judgement.fields if self.judgement else ()
@@ -185,12 +204,12 @@ class Editor(EditorForm):
                 return
             self.set_class(True, "-text")
             self.query_one(YamlText).focus()
+            self.call_after_refresh(self._point_at, self.fields.field)
         else:
-            field = self._field_of_line(self.query_one(YamlText).cursor_location[0] + 1)
+            row = self.query_one(YamlText).cursor_location[0] + 1
             self.set_class(False, "-text")
             self.fields.focus()
-            if field:
-                self.fields.select(field.name)
+            self.when_judged(lambda: self.call_after_refresh(self._select_line, row))
         self.query_one(EditorKeys).turn_to("editor-text" if self.is_text else "editor")
         self.call_after_refresh(self.show_all)
 
@@ -231,6 +250,13 @@ class Editor(EditorForm):
         if self.typing:
             self.action_cancel_typing()
         self.call_after_refresh(self.show_all)
+
+
+def fit_end(path: str, width: int) -> str:
+    """Crop a path to so many cells at its beginning: the name of the file is what tells it apart."""
+    while len(path) > 1 and cell_len(path) > max(1, width):
+        path = "~" + path[2:]
+    return path
 
 
 def _line_of(field: Field) -> int | None:

@@ -112,6 +112,17 @@ class EditorBase(Screen[None]):
             then, self._when_judged = self._when_judged, None
             then()
 
+    def close(self, *, drops: bool = False) -> None:
+        """Close the editor."""
+        if self.judge:
+            self.judge.close()
+        if self.document:
+            self.document.draft.close(drops=drops)
+        if self.ends_program:
+            self.app.exit()
+        elif self in self.app.screen_stack:
+            self.app.pop_screen()
+
     def change_text(self, text: str, at: str) -> None:
         """Make a change that was not typed into the text."""
         raise NotImplementedError

@@ -10,13 +10,14 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from fttui.lines import Line
+from fttui.lines import Line, Span, fit, line
 from fttui.widgets.scroll_list import ScrollList
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs.logs import one_line
 
 FRAME_HEIGHT = 5
 MOST_ROWS = 16
+ANSWER_WIDTH = 14
 
 
 class PickOne(ModalScreen[str | None]):
@@ -138,3 +139,8 @@ class Reading(ModalScreen[None]):
     def action_leave(self) -> None:
         """Close."""
         self.dismiss(None)
+
+
+def answer(word: str, meaning: str) -> tuple[str, Line]:
+    """Return a choice of a question: a word, and what it does."""
+    return word, line(Span(f" {fit(word, ANSWER_WIDTH)}", "accent"), meaning)

@@ -4,11 +4,11 @@ from textual import on
 from textual.widgets import Input
 
 from fttui.editor.edits import NotEditableError, set_key, unset_key
-from fttui.editor.fields import Field
+from fttui.editor.fields import Field, best_found
 from fttui.editor.written import typed_as_yaml
 from fttui.lines import Line, Span, fit, line
 from fttui.screens.editor_dialogs import PickOne
-from fttui.screens.editor_files import EditorFiles
+from fttui.screens.editor_ways import EditorWays
 from fttui.widgets.editor_parts import ValueInput
 from fttui.widgets.field_help import FieldHelp
 from fttui.widgets.field_list import FieldList
@@ -22,7 +22,7 @@ NO_PROFILE = "\0none"
 VALUE_WIDTH = 26
 
 
-class EditorForm(EditorFiles):
+class EditorForm(EditorWays):
     """The form's half of the editor."""
 
     typing: Field | None = None
@@ -190,6 +190,9 @@ class EditorForm(EditorFiles):
     def _finding(self, event: Input.Changed) -> None:
         self.words = event.value.strip()
         self.show_all()
+        if self.words:
+            self.fields.select(best_found(self.fields.fields, self.words))
+            self.cursor_moved()
 
     def action_every(self) -> None:
         """Show every key, or only those that are set or common."""

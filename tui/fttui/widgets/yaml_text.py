@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 KEY = re.compile(r"\s*(?:- )?(?P<key>[\"\w.-]+)\s*:(?=\s|$)")
 COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
-UNPRINTABLE = re.compile(r"[^\S \t]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 INDENT = "  "
 
 
@@ -27,6 +26,8 @@ class YamlText(TextArea):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("editor-text"),
+        Binding("ctrl+home", "edge(False)", "start", id="text-start", show=False),
+        Binding("ctrl+end", "edge(True)", "end", id="text-end", show=False),
         Binding("tab", "indent", "indent", id="text-indent", show=False),
     ]
 
@@ -71,7 +72,8 @@ class YamlText(TextArea):
 
     def get_line(self, line_index: int) -> Text:
         """Return a line as it is shown: what a terminal would obey is shown as a question mark."""
-        shown = UNPRINTABLE.sub("?", self.document.get_line(line_index))
+        text = self.document.get_line(line_index)
+        shown = "".join(each if each.isprintable() or each == "\t" else "?" for each in text)
         return Text(shown, end="", no_wrap=True)
 
     def _build_highlight_map(self) -> None:
@@ -86,6 +88,10 @@ class YamlText(TextArea):
     def action_indent(self) -> None:
         """Indent by two spaces: YAML knows no tabs."""
         self.insert(INDENT)
+
+    def action_edge(self, is_end: bool) -> None:
+        """Go to the first character of the text, or behind its last."""
+        self.move_cursor(self.document.end if is_end else (0, 0))
 
     def action_undo(self) -> None:
         """Undo in the document, which the form shares."""
