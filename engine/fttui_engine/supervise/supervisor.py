@@ -10,21 +10,19 @@ Invariants:
 """
 
 import os
-import select
 import signal
 import socket
 import sys
 import time
 from pathlib import Path
 
-from fttui_engine.errors import FttuiError, NoSuchRunError
+from fttui_engine.errors import FttuiError
 from fttui_engine.runs.attempt import Attempt, Exit, Launch
 from fttui_engine.runs.commands import answer_command, refuse_commands, waiting_commands
 from fttui_engine.runs.files import SCHEMA, DamagedFileError, write_json
 from fttui_engine.runs.identity import Liveness, identify_self, identity_to_json
 from fttui_engine.runs.journal import ExitVerdict, Journal
 from fttui_engine.runs.lifetime import liveness_of
-from fttui_engine.runs.lock import charge_lock
 from fttui_engine.runs.run import Plan, Run
 from fttui_engine.runs.states import State
 from fttui_engine.supervise.claim import Claim
@@ -32,18 +30,17 @@ from fttui_engine.supervise.diagnosis import diagnose
 from fttui_engine.supervise.evidence import (
     OomWatch,
     await_exit,
-    recorded_keeper,
     recorded_process,
     what_restarted,
     witnessed_exit,
 )
+from fttui_engine.supervise.keeper_link import KeeperLink
 from fttui_engine.supervise.log_cap import LogCap
 from fttui_engine.supervise.notices import Notices
 from fttui_engine.supervise.pidfd import ProcessWatch
 from fttui_engine.supervise.queued import Queued
 from fttui_engine.supervise.restarts import EVENT as RESTART_PLANNED
 from fttui_engine.supervise.restarts import Parked, Restart, wait_reason, what_follows
-from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
 from fttui_engine.supervise.stopping import Stop
 from fttui_engine.supervise.verdict import Evidence, Verdict, judge, last_line
 
@@ -65,10 +62,9 @@ class Supervisor:
 
     def __init__(self, run: Run, keeper: socket.socket) -> None:
         self._run = run
-        self._keeper = keeper
         self._journal = Journal(run)
+        self._keeper = KeeperLink(run, self._journal, keeper, self._witness)
         self._plan = self._read_plan()
-        self._parent = recorded_keeper(run)
         self._oom = OomWatch()
         self._claim = Claim(run, self._journal)
         self._queued = Queued(run, self._journal, self._claim)
@@ -148,7 +144,7 @@ class Supervisor:
             if not self._has_leases():
                 return
             self._asked_to_start = True
-            self._send(f"start {self._attempt.number}".encode(), self._claim.hand_over())
+            self._keeper.send(f"start {self._attempt.number}", self._claim.hand_over())
             self._claim.drop()
 
     def _take_turn(self) -> bool:
@@ -289,48 +285,14 @@ class Supervisor:
             kind=self._plan.kind,
         )
 
-    # The keeper.
-
     def _wait(self) -> None:
-        """Sleep until the keeper or the watched process has something to say, or the next look is due."""
-        sources = [self._keeper.fileno()]
-        if self._watch is not None and self._watch.fileno() >= 0:
-            sources.append(self._watch.fileno())
         is_queued = self._journal.state.state is State.QUEUED
-        ready, _, _ = select.select(sources, [], [], QUEUED_POLL_SECONDS if is_queued else POLL_SECONDS)
-        if self._keeper.fileno() in ready and not self._keeper.recv(64):
-            self._replace_keeper()
+        self._keeper.wait(self._watch, QUEUED_POLL_SECONDS if is_queued else POLL_SECONDS)
 
-    def _send(self, message: bytes, descriptors: list[int]) -> None:
-        try:
-            socket.send_fds(self._keeper, [message], descriptors)
-        except OSError:
-            self._replace_keeper()
-
-    def _replace_keeper(self) -> None:
-        """The keeper was killed: put another in place, whose own supervisor takes over from this one.
-
-        What this process alone saw of the attempt's end is written down before. Where no keeper can be started (no
-        memory, a full disk) this tries on: nobody else would take care of the run before somebody looks at it.
-        """
-        for pause_seconds in (1.0, 2.0, 4.0, 8.0, 16.0, *[30.0] * 2880):
-            try:
-                # The kernel closes a dying process's files before it counts as dead, so it may still look alive.
-                while self._parent is not None and self._parent.is_alive:
-                    time.sleep(0.005)
-                started_at = self._journal.state.attempt_started_at or 0.0
-                witnessed_exit(self._run, self._attempt, self._watch, started_at)
-                with charge_lock(self._run):
-                    if not keeper_is_alive(self._run):
-                        self._journal.note("keeper_replaced", "The keeper was killed; another one took over.")
-                        spawn_keeper(self._run)
-                break
-            except NoSuchRunError:
-                break
-            except (FttuiError, OSError) as error:
-                print(f"no new keeper yet: {error}", file=sys.stderr, flush=True)
-                time.sleep(pause_seconds)
-        os._exit(1)
+    def _witness(self) -> None:
+        """Write down what nobody else saw of the attempt's end, where the keeper was killed."""
+        started_at = self._journal.state.attempt_started_at or 0.0
+        witnessed_exit(self._run, self._attempt, self._watch, started_at)
 
 
 def main() -> int:
