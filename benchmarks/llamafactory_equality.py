@@ -64,6 +64,8 @@ CASES: dict[str, dict[str, object]] = {
         "cutoff_len": 48,
         "mask_history": True,
     },
+    "sft use_dft_loss": {"stage": "sft", **_LORA, "dataset": "questions", "use_dft_loss": True},
+    "sft use_eaft_loss": {"stage": "sft", **_LORA, "dataset": "questions", "use_eaft_loss": True},
     "sft default_system": {"stage": "sft", **_LORA, "dataset": "talks", "default_system": "Be brief."},
     "sft val_size": {"stage": "sft", **_LORA, "dataset": "questions", "val_size": 0.1, "eval_strategy": "no"},
     "sft neat_packing": {"stage": "sft", **_LORA, "dataset": "questions", "neat_packing": True},

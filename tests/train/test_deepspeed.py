@@ -29,7 +29,7 @@ CELLS = {
     "zero3-full": (
         # The least that a file can say; all else is taken from the configuration.
         {"zero_optimization": {"stage": 3}},
-        FULL | {"gradient_checkpointing": True},
+        FULL | {"gradient_checkpointing": True, "train_sampling_strategy": "group_by_length"},
     ),
 }
 

@@ -32,7 +32,12 @@ KINDS = {
         "gradient_checkpointing": True,
         "bf16": True,
     },
-    "pissa-ademamix8": {"pissa_init": True, "optim": "ademamix_8bit"},
+    "pissa-ademamix8-dft-groups": {
+        "pissa_init": True,
+        "optim": "ademamix_8bit",
+        "use_dft_loss": True,
+        "train_sampling_strategy": "group_by_length",
+    },
     "oft-lion8-min-lr": {
         "finetuning_type": "oft",
         "oft_block_size": 16,

@@ -60,10 +60,10 @@ def test_null_takes_back_what_a_lower_layer_said(tmp_path: Path) -> None:
 
 def test_a_refused_key_can_be_taken_back(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(
-        "model_name_or_path: demo:tiny\ndataset: demo:instructions\nuse_muon: true\n"
+        "model_name_or_path: demo:tiny\ndataset: demo:instructions\nuse_badam: true\n"
     )
-    assert "use_muon" in errors_of(resolve(Path("x.yaml"), cwd=tmp_path))
-    assert resolve(Path("x.yaml"), overrides=["use_muon=null"], cwd=tmp_path).ok
+    assert "use_badam" in errors_of(resolve(Path("x.yaml"), cwd=tmp_path))
+    assert resolve(Path("x.yaml"), overrides=["use_badam=null"], cwd=tmp_path).ok
 
 
 def test_the_profile_of_a_small_gpu_needs_no_more_than_the_gpu(tmp_path: Path) -> None:

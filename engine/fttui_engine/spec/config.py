@@ -118,6 +118,7 @@ class TrainingConfig:
     warmup_steps: float = 0
     warmup_ratio: float = 0.0
     optim: str = "adamw_torch_fused"
+    use_muon: bool = False
     optim_args: dict[str, Any] | None = None
     weight_decay: float = 0.0
     adam_beta1: float = 0.9
@@ -126,8 +127,12 @@ class TrainingConfig:
     max_grad_norm: float = 1.0
     label_smoothing_factor: float = 0.0
     neftune_noise_alpha: float | None = None
+    use_dft_loss: bool = False
+    use_eaft_loss: bool = False
+    eaft_alpha: float = 1.0
     seed: int = 42
     data_seed: int = 42
+    train_sampling_strategy: str = "random"
     disable_shuffling: bool = False
     full_determinism: bool = False
     dataloader_num_workers: int = 0

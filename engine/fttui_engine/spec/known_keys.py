@@ -35,13 +35,12 @@ REFUSED = (
         "accelerator_config parallelism_config",
         "Dividing the work otherwise than run.strategy can say",
     ),
-    _later("train_sampling_strategy", "Another order of the data than random", "random"),
     _later(
-        "use_galore use_apollo use_badam use_adam_mini use_muon optim_target_modules",
+        "use_galore use_apollo use_badam use_adam_mini optim_target_modules",
         "This optimizer",
     ),
     _later(
-        "use_dft_loss use_asft_loss use_eaft_loss use_llama_pro mixture_of_depths shift_attn",
+        "use_asft_loss use_llama_pro mixture_of_depths shift_attn",
         "This method",
     ),
     _later(
@@ -193,7 +192,7 @@ IGNORED = (
         "secrets do not belong into this file; log in with `hf auth login`, or set HF_TOKEN",
     ),
     KnownKeys(
-        "asft_alpha eaft_alpha",
+        "asft_alpha",
         "it belongs to a stage or method that is not there yet",
     ),
     KnownKeys(

@@ -226,6 +226,8 @@ def build_trainer(
         resume=resume,
         evaluation=evaluation_plan(config),
         rates=lora_plus(config),
+        uses_muon=config.use_muon,
+        groups_lengths=config.train_sampling_strategy == "group_by_length" and not packs(config),
         **parts,
     )
 

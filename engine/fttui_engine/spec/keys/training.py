@@ -64,6 +64,12 @@ TRAINING = (
         "Optimizer.",
         choices=TORCH_OPTIMIZERS + BITSANDBYTES_OPTIMIZERS,
     ),
+    Key(
+        "use_muon",
+        "flag",
+        False,
+        "Train the matrices of the layers with Muon, and what else is trained with AdamW, in place of optim.",
+    ),
     Key("optim_args", "settings", None, "Further settings of the optimizer, such as momentum=0.9 for sgd."),
     Key("weight_decay", "number", 0.0, "Weight decay.", at_least=0),
     Key("adam_beta1", "number", 0.9, "Decay of the mean of gradients.", at_least=0, below=1),
@@ -78,9 +84,19 @@ TRAINING = (
     ),
     Key("label_smoothing_factor", "number", 0.0, "Label smoothing.", at_least=0, below=1),
     Key("neftune_noise_alpha", "number", None, "Noise on the embeddings (NEFTune).", above=0),
+    Key("use_dft_loss", "flag", False, "Let a token weigh as much as the model finds it likely (DFT)."),
+    Key("use_eaft_loss", "flag", False, "Let a token weigh as much as the model is undecided there (EAFT)."),
+    Key("eaft_alpha", "number", 1.0, "Power of that weight; 0 makes all equal.", at_least=0),
     Key("seed", "whole", 42, "Seed of everything random.", at_least=0, at_most=2**32 - 1),
     Key(
         "data_seed", "whole", None, "Seed of the data order; unset means seed.", at_least=0, at_most=2**32 - 1
+    ),
+    Key(
+        "train_sampling_strategy",
+        "choice",
+        "random",
+        "Order of the examples; group_by_length draws batches of about one length, which saves padding.",
+        choices=("random", "group_by_length", "sequential"),
     ),
     Key("disable_shuffling", "flag", False, "Take the examples in the order of the data, in every epoch."),
     Key("full_determinism", "flag", False, "Use only kernels that give the same bits every time (slower)."),

@@ -63,6 +63,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     from fttui_engine.spec.lint.preference import check_preference
     from fttui_engine.spec.lint.quantization import check_quantization
     from fttui_engine.spec.lint.ranks import check_ranks
+    from fttui_engine.spec.lint.recipes import check_recipes
     from fttui_engine.spec.lint.target_layers import check_target_layers
     from fttui_engine.spec.lint.training import check_training
     from fttui_engine.spec.lint.using import check_export, check_predictions
@@ -91,6 +92,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     check_quantization(case)
     check_methods(case)
     check_training(case)
+    check_recipes(case)
     check_ranks(case)
     check_preference(case)
     check_ppo(case)

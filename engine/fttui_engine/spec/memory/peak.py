@@ -32,6 +32,8 @@ STATES: dict[str, tuple[int, float | None]] = {
     "sgd": (0, None),
     # Keeps sums of rows and columns only: a thousandth of the weights.
     "adafactor": (0, None),
+    # The momentum of the matrices; the few other weights are not counted apart.
+    "muon": (1, None),
     "adamw_8bit": (2, 1 + SCALE_BYTES),
     "adamw_bnb_8bit": (2, 1 + SCALE_BYTES),
     "paged_adamw_8bit": (2, 1 + SCALE_BYTES),
@@ -257,7 +259,7 @@ def gathered_bytes(shape: ModelShape, work: Workload, *, blocks: int, with_gradi
     root = (shape.embedding_weights + shape.hidden) * width
     if work.sharing.keeps_gathered:
         blocks = shape.layers
-    in_blocks = trained.adapter_weights if work.is_lora else shape.linear_weights
+    in_blocks = trained.adapter_weights if work.is_lora else shape.linear_weights + shape.expert_weights
     gradient = in_blocks // shape.layers * (width + 4) if with_gradient else 0
     return root + blocks * block + gradient
 

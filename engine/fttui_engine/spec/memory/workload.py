@@ -35,6 +35,9 @@ DECISIVE_KEYS = frozenset(
         "gradient_checkpointing",
         "activation_offloading",
         "chunked_loss",
+        "use_dft_loss",
+        "use_eaft_loss",
+        "use_muon",
         "enable_liger_kernel",
         "optim",
         "label_smoothing_factor",
@@ -165,7 +168,7 @@ def read_workload(values: dict[str, Any], shape: ModelShape, *, on_cpu: bool, pr
         packs=stage == "sft" and bool(values.get("packing") or values.get("neat_packing")),
         chunk_tokens=_chunk_tokens(values, shape),
         has_fused_kernels=values.get("enable_liger_kernel", False) and not on_cpu,
-        optimizer=values["optim"],
+        optimizer="muon" if values.get("use_muon") else values["optim"],
         smooths_labels=values["label_smoothing_factor"] > 0,
         has_reference=_has_reference(values),
         reference_bits=_reference_bits(values, 8 * compute_bytes),
@@ -216,6 +219,9 @@ def _chunk_tokens(values: dict[str, Any], shape: ModelShape) -> int:
     tokens = values["per_device_train_batch_size"] * values["cutoff_len"]
     is_small = 4 * tokens * shape.vocabulary < WORTHWHILE_BYTES
     if values["stage"] not in ("sft", "pt") or shape.caps_logits:
+        return 0
+    # Each token's weight is made of all its logits.
+    if values["stage"] == "sft" and (values.get("use_dft_loss") or values.get("use_eaft_loss")):
         return 0
     if choice == "false" or (choice == "auto" and is_small):
         return 0

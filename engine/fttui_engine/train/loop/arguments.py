@@ -59,7 +59,10 @@ def training_arguments(
         seed=config.seed,
         data_seed=config.data_seed,
         full_determinism=config.full_determinism,
-        train_sampling_strategy="sequential" if config.disable_shuffling else "random",
+        # The order by groups of lengths is our own: theirs would draw the examples of evaluations too.
+        train_sampling_strategy="sequential"
+        if config.disable_shuffling or config.train_sampling_strategy == "sequential"
+        else "random",
         dataloader_num_workers=config.dataloader_num_workers,
         dataloader_pin_memory=not use_cpu,
         remove_unused_columns=False,

@@ -26,7 +26,8 @@ WORTHWHILE_BYTES = 2**29
 
 def choose_loss(model: Any, config: TrainingConfig, log: Callable[[str], None]) -> bool:
     """Have the model compute its loss in chunks where that saves memory or was asked for; return whether it does."""
-    if config.chunked_loss == "false" or config.stage not in ("sft", "pt"):
+    is_weighted = config.stage == "sft" and (config.use_dft_loss or config.use_eaft_loss)
+    if config.chunked_loss == "false" or config.stage not in ("sft", "pt") or is_weighted:
         return False
     vocabulary = model.config.get_text_config().vocab_size
     tokens = config.per_device_train_batch_size * config.cutoff_len

@@ -28,6 +28,7 @@ class WorkerTrainer(EvaluatingTrainer):
         checkpoints: CheckpointFolder,
         rates: LoraPlus | None = None,
         uses_muon: bool = False,
+        groups_lengths: bool = False,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
@@ -36,6 +37,7 @@ class WorkerTrainer(EvaluatingTrainer):
         self._checkpoints = checkpoints
         self._rates = rates
         self._uses_muon = uses_muon
+        self._groups_lengths = groups_lengths
         self._groups: LengthGroups | None = None
         resume = self._resume
         self._tokens = resume.tokens if resume else 0
@@ -78,9 +80,9 @@ class WorkerTrainer(EvaluatingTrainer):
         return super().create_optimizer(model)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        if self.args.train_sampling_strategy != "group_by_length":
+        if not self._groups_lengths:
             return super()._get_train_sampler(train_dataset)
-        examples = self.train_dataset if train_dataset is None else train_dataset
+        examples: Any = self.train_dataset if train_dataset is None else train_dataset
         per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.ranks.count
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         self._groups = LengthGroups([len(example.input_ids) for example in examples], per_step, seed)

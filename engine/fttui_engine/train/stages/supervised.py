@@ -1,6 +1,7 @@
 """Stage sft: conversations, of which the answers are learned."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fttui_engine.spec.config import TrainingConfig
@@ -80,7 +81,9 @@ def equip(model: Any, config: TrainingConfig) -> Any:
 
 
 def trainer(config: TrainingConfig) -> "Callable[..., WorkerTrainer]":
-    """Return the Trainer whose loss is the cross entropy of the labels."""
+    """Return the Trainer whose loss is the cross entropy of the labels, weighted where that is asked for."""
     from fttui_engine.train.loop.trainer import WorkerTrainer
+    from fttui_engine.train.loop.weighted_loss import weighted_loss
 
-    return WorkerTrainer
+    loss = weighted_loss(config) if config.stage == "sft" else None
+    return partial(WorkerTrainer, compute_loss_func=loss) if loss else WorkerTrainer
