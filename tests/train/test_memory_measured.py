@@ -35,6 +35,12 @@ SIZES = {
     "head_dim": 32,
     "pad_token_id": 0,
     "tie_word_embeddings": False,
+    # Of those that have experts.
+    "num_experts": 8,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 352,
+    "shared_expert_intermediate_size": 320,
 }
 NOT_TENSORS = ("libraries", "slack")
 
@@ -72,6 +78,9 @@ class LiveBytes(TorchDispatchMode):
 KEPT: dict[str, Any] = {"gradient_checkpointing": False}
 FULL: dict[str, Any] = {"finetuning_type": "full"}
 FREEZE: dict[str, Any] = {"finetuning_type": "freeze"}
+ATTENTION: dict[str, Any] = {"lora_target": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+# So that the experts themselves take most.
+FEW_TOKENS: dict[str, Any] = {"cutoff_len": 64}
 CHUNKED: dict[str, Any] = {"chunked_loss": "true"}
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("llama", {"bf16": True}),
@@ -106,6 +115,11 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("llama", {"bf16": True, "stage": "kto", "per_device_train_batch_size": 2}),
     ("llama", {"bf16": True, "stage": "rm"} | FULL),
     ("llama", {"bf16": True, "stage": "rm"} | KEPT),
+    ("mixtral", {"bf16": True} | ATTENTION | KEPT),
+    ("mixtral", {"bf16": True} | FEW_TOKENS),
+    ("qwen2_moe", {"bf16": True} | KEPT),
+    ("qwen3_moe", KEPT),
+    ("qwen3_moe", {"bf16": True} | FULL),
 ]
 
 

@@ -10,7 +10,7 @@ from peft import LoraConfig, TaskType, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from fttui_engine.spec.memory.model_config import DEMO_CONFIG, read_model_config
-from fttui_engine.spec.memory.model_shape import KNOWN_TYPES, ModelShape, read_shape
+from fttui_engine.spec.memory.model_shape import EXPERT_TYPES, KNOWN_TYPES, ModelShape, read_shape
 from fttui_engine.spec.memory.trained_weights import adapter_weights
 
 SIZES = {
@@ -21,9 +21,16 @@ SIZES = {
     "num_attention_heads": 8,
     "num_key_value_heads": 2,
     "pad_token_id": 0,
+    # Of those that have experts.
+    "num_experts": 6,
+    "num_local_experts": 6,
+    "moe_intermediate_size": 48,
+    "shared_expert_intermediate_size": 80,
 }
 CASES = [
-    *((model_type, {}) for model_type in KNOWN_TYPES),
+    *((model_type, {}) for model_type in KNOWN_TYPES + EXPERT_TYPES),
+    ("qwen2_moe", {"qkv_bias": False}),
+    ("qwen3_moe", {"attention_bias": True, "head_dim": 32}),
     *((model_type, {"tie_word_embeddings": True}) for model_type in KNOWN_TYPES),
     *((model_type, {"tie_word_embeddings": False}) for model_type in KNOWN_TYPES),
     ("llama", {"attention_bias": True, "mlp_bias": True}),
@@ -68,6 +75,22 @@ def test_adapters_on_all_layers_are_counted_exactly(
 ) -> None:
     model, shape = made(model_type, changes, tmp_path)
     assert adapter_weights(shape, rank, ("all",), ()).adapter_weights == trained(model, rank, "all-linear")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "targets"),
+    [
+        ("mixtral", ("q_proj", "v_proj")),
+        ("mixtral", ("q_proj", "w1", "w2", "w3")),
+        ("qwen3_moe", ("q_proj", "gate_proj", "up_proj", "down_proj")),
+        ("qwen2_moe", ("q_proj", "gate_proj", "up_proj", "down_proj")),
+    ],
+)
+def test_adapters_on_experts_are_counted_as_peft_counts_them(
+    model_type: str, targets: tuple[str, ...], tmp_path: Path
+) -> None:
+    model, shape = made(model_type, {}, tmp_path)
+    assert adapter_weights(shape, 4, targets, ()).adapter_weights == trained(model, 4, list(targets))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from fttui_engine.spec.memory.workload import Workload
 
 # Norms, softmax and loss are computed in float32 in every precision.
 FLOAT32_BYTES = 4
+# Where a row comes from and goes back to, and its weight.
+_ROW_INDICES_BYTES = 3 * 8
 
 
 def tokens(work: Workload) -> int:
@@ -30,8 +32,31 @@ def saved_bytes(shape: ModelShape, work: Workload, *, trained: bool) -> int:
         + _linear_inputs(shape, work, trained=trained)
         + _attention(shape, work)
         + wide
+        + _experts(shape, work)
     )
-    return tokens(work) * per_token
+    return tokens(work) * per_token + expert_copy_bytes(shape, work)
+
+
+def expert_copy_bytes(shape: ModelShape, work: Workload) -> int:
+    """The experts of a layer with their adapters added, which peft computes as whole matrices and the backward needs."""
+    if shape.experts is None or not (work.is_lora and work.trained.trains_experts):
+        return 0
+    matrices = shape.experts.gate_and_up(shape.hidden) + shape.experts.down(shape.hidden)
+    return matrices * work.weight_bytes
+
+
+def _experts(shape: ModelShape, work: Workload) -> int:
+    """What the experts keep of one token: each of those that it takes has a row of its own."""
+    experts = shape.experts
+    if experts is None:
+        return 0
+    # Their product knows no autocast: it computes in the precision that the experts are held in.
+    size = work.module_bytes if work.method == "full" else work.weight_bytes
+    # gate and up, its activation, what goes to the weighted sum; and, where they learn, both inputs.
+    row = size * (3 * experts.width + shape.hidden)
+    if work.trained.trains_experts:
+        row += size * (shape.hidden + experts.width)
+    return experts.active * (row + _ROW_INDICES_BYTES) + FLOAT32_BYTES * experts.number
 
 
 def dora_matrix_bytes(linear: Linear, work: Workload) -> int:
@@ -48,6 +73,9 @@ def transient_bytes(shape: ModelShape, work: Workload, *, trained: bool) -> int:
         feed_forward = 10 * wide
     else:
         feed_forward = (2 if trained else 3) * work.compute_bytes * wide
+    if shape.experts:
+        # The gradients of what an expert computes, beside those of its input.
+        feed_forward += work.compute_bytes * shape.experts.active * (3 * shape.experts.width + shape.hidden)
     scores = _score_bytes(shape, work) if has_scores(shape, work) else 0
     return tokens(work) * (max(feed_forward, scores) + 2 * work.stream_bytes * shape.hidden)
 
@@ -65,9 +93,11 @@ def evaluation_bytes(shape: ModelShape, work: Workload) -> int:
     layer = (
         shape.hidden * (FLOAT32_BYTES + 2 * work.stream_bytes) + 3 * work.compute_bytes * shape.intermediate
     )
+    if shape.experts:
+        layer += work.weight_bytes * shape.experts.active * (3 * shape.experts.width + shape.hidden)
     if has_scores(shape, work):
         layer += _score_bytes(shape, work)
-    return count * layer + mask_bytes(shape, work, work.evaluation_batch)
+    return count * layer + expert_copy_bytes(shape, work) + mask_bytes(shape, work, work.evaluation_batch)
 
 
 def has_scores(shape: ModelShape, work: Workload) -> bool:

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError
+from fttui_engine.spec.memory.model_shape import Experts, ModelShape, UnknownShapeError
 
 
 class Trained(NamedTuple):
@@ -24,6 +24,8 @@ class Trained(NamedTuple):
     trained_layers: int = 0
     trains_norms: bool = False
     trains_head: bool = False
+    # Whether the experts of a mixture learn, by adapters or themselves.
+    trains_experts: bool = False
 
 
 # Advice predicts some 30 variants of one run, nearly all with the same adapter; 80 layers take 0.5 ms each time.
@@ -44,6 +46,16 @@ def adapter_weights(
         if is_layer if targets == ("all",) else _is_meant(full_name, targets):
             size = rank * (inputs + outputs) + (outputs if lengths else 0)
             adapted[short] = adapted.get(short, 0) + size
+    experts = shape.experts if _adapts_experts(shape, targets) else None
+    if experts:
+        if lengths:
+            raise UnknownShapeError(
+                "DoRA does not work with the adapters of experts; name other layers in lora_target."
+            )
+        with_router = targets == ("all",)
+        adapted["mlp.experts"] = shape.layers * _of_experts(
+            experts, shape.hidden, rank, with_router=with_router
+        )
     if not adapted:
         raise UnknownShapeError(f"lora_target: {', '.join(targets)} is none of this model's layers.")
     others = sum(
@@ -68,7 +80,28 @@ def adapter_weights(
         frozenset(linear.name for linear in shape.linears) & adapted.keys(),
         layers_in_backward=shape.layers,
         trains_head=_is_meant("lm_head", modules) or (shape.tied and chosen > 0),
+        trains_experts=experts is not None,
     )
+
+
+def _adapts_experts(shape: ModelShape, targets: "tuple[str, ...]") -> bool:
+    """Whether peft puts adapters on the experts: with all layers, or by the names that their matrices once had."""
+    if shape.experts is None or not shape.experts.adapted_by:
+        return False
+    named = {target.rpartition(".")[2] for target in targets}
+    found = named & {*shape.experts.adapted_by, "gate"}
+    if found and found != set(shape.experts.adapted_by):
+        raise UnknownShapeError(
+            f"Memory is not predicted for adapters on {', '.join(sorted(found))} of experts alone."
+        )
+    return bool(found) or targets == ("all",)
+
+
+def _of_experts(experts: Experts, hidden: int, rank: int, *, with_router: bool) -> int:
+    """The adapters of one layer's experts: of twice the rank for the two fused matrices, and one for the router."""
+    first = 2 * rank * experts.number * (hidden + 2 * experts.width)
+    second = rank * experts.number * (experts.width + hidden)
+    return first + second + rank * (hidden + experts.number) * with_router
 
 
 def _places(shape: ModelShape) -> list[tuple[str, int, int]]:
@@ -101,6 +134,7 @@ def all_weights(shape: ModelShape, *, with_head: bool = True) -> Trained:
         shape.layers,
         trains_norms=True,
         trains_head=with_head,
+        trains_experts=shape.experts is not None,
     )
 
 
@@ -108,6 +142,10 @@ def frozen_but_some(
     shape: ModelShape, layers: int, parts: "tuple[str, ...]", extra: "tuple[str, ...]"
 ) -> Trained:
     """What freeze trains: these parts of the last layers (the first ones where negative), and extra modules."""
+    if shape.experts:
+        raise UnknownShapeError(
+            "Memory is not predicted for finetuning_type: freeze on a mixture of experts."
+        )
     count = min(abs(layers), shape.layers)
     names = _names_of_parts(shape, parts)
     of_layer = shape.layer_parts
