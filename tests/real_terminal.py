@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyte
@@ -97,11 +97,11 @@ class Terminal:
                 raise AssertionError(f"waited in vain for {texts}; the screen shows:\n{self.text}")
             self.read(0.05)
 
-    def until_gone(self, text: str) -> None:
-        """Wait until a text is no longer on the screen."""
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until something is so."""
         deadline = time.monotonic() + WAIT_SECONDS
-        while text in self.text:
-            assert time.monotonic() < deadline, f"waited in vain for {text!r} to go:\n{self.text}"
+        while not condition():
+            assert time.monotonic() < deadline, f"waited in vain for {what}; the screen shows:\n{self.text}"
             self.read(0.05)
 
     def types_below(self, label: str) -> None:
@@ -113,6 +113,11 @@ class Terminal:
 
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the terminal another size, as a window manager or tmux does."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.screen.resize(lines, columns)
 
     def vanish(self) -> None:
         """Close the other end, as sshd does when the connection is gone."""

@@ -56,4 +56,4 @@ def test_tab_completes_verbs_options_runs_pages_and_files(shell, script, home, m
             terminal.sees(f"$ {completed}")
             # What stands there is wiped out and not run: there may be no fttui on the path.
             terminal.press("\x15clear\n")
-            terminal.until_gone(completed)
+            terminal.until(lambda gone=completed: gone not in terminal.text, "an empty line")

@@ -7,8 +7,10 @@ from typing import Final
 
 from textual.binding import Binding
 
+from fttui.keys.compare import COMPARE_KEYS
 from fttui.keys.editor import EDITOR_KEYS, WAY_TO_EDITOR_KEYS
 from fttui.keys.key import (
+    COMPARE,
     DASHBOARD,
     DOCTOR,
     EDITOR,
@@ -50,7 +52,7 @@ GENERAL_KEYS: Final = (
         in_footer=False,
     ),
     Key("help", "question_mark,f1", "?", "help", "help", "this page", EVERYWHERE | EDITOR),
-    Key("back", "escape,q", "esc", "back", "back", "one screen back", PAGES | GPUS | DOCTOR | LOG | EDITOR),
+    Key("back", "escape,q", "esc", "back", "back", "one screen back", PAGES | GPUS | DOCTOR | LOG | EDITOR | COMPARE),
     Key("quit", "q", "q", "app.quit", "quit", "leave fttui; the runs go on", DASHBOARD),
 )
 
@@ -66,6 +68,7 @@ KEYS: Final = (
     *WAY_TO_EDITOR_KEYS,
     *EDITOR_KEYS,
     *NEW_RUN_KEYS,
+    *COMPARE_KEYS,
     *GENERAL_KEYS,
 )
 
