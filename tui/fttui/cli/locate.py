@@ -4,6 +4,7 @@ import json
 import sys
 from argparse import Namespace
 
+from fttui.settings import config_path
 from fttui_engine.errors import ExitCode
 from fttui_engine.runs.home import runs_folder, state_home
 from fttui_engine.spec.profiles import profiles_folder
@@ -15,6 +16,7 @@ def locate(arguments: Namespace) -> int:
         "home": str(state_home()),
         "runs": str(runs_folder()),
         "profiles": str(profiles_folder()),
+        "config": str(config_path()),
         "python": sys.executable,
     }
     if arguments.json:
