@@ -14,7 +14,7 @@ from fttui_engine.runs.run import Run, find_run
 from fttui_engine.runs.states import State
 from fttui_engine.runs.summary import RunSummary
 
-NEED_NO_RUN = frozenset({"new", "help", "quit", "back"})
+NEED_NO_RUN = frozenset({"new", "edit-file", "help", "quit", "back"})
 LAST_WORD_SECONDS = 2.0
 """How long leaving the program waits for what was asked for last."""
 
@@ -35,12 +35,22 @@ def why_not(key: str, run: RunSummary | None) -> str:
         return "No run is selected. n starts one."
     if run.run_dir == NOWHERE:
         return "It is just being started."
+    if key == "compare-open":
+        return _why_not_ask(run)
     if key in ("stop", "kill"):
         return _why_not_stop(key, run)
     if key in ("resume", "checkpoint-resume") and run.state.is_live:
         return f"{run.id} is {run.state}. A run can be resumed after it has ended."
     if key == "delete" and run.state.is_live:
         return f"{run.id} is {run.state}. Stop it first (s), then delete it."
+    return ""
+
+
+def _why_not_ask(run: RunSummary) -> str:
+    if run.kind != "train":
+        return f"{run.id} is a program of its own: there is no model to ask."
+    if not any(each.complete for each in run.checkpoints) and run.state is not State.FINISHED:
+        return f"{run.id} has not saved anything yet; after its first checkpoint it can be asked."
     return ""
 
 

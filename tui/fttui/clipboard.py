@@ -32,9 +32,9 @@ def sequence(content: bytes) -> str:
     return f"\x1b]52;c;{base64.b64encode(content).decode()}\x07"
 
 
-def save(lines: list[str], name: str, folder: Path) -> Path:
+def save(lines: list[str], name: str, folder: Path, suffix: str = "txt") -> Path:
     """Write lines to a new file, readable by its owner only, and return its path; raises OSError."""
-    path = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.txt"
+    path = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.{suffix}"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
         file.writelines(f"{line}\n" for line in lines)

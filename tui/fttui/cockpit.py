@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from textual import events
 from textual.app import App
 from textual.filter import Monochrome, NoColor
+from textual.screen import ModalScreen
 
 from fttui import clipboard
 from fttui.actions import Actions
@@ -217,10 +218,17 @@ class Cockpit(App[None]):
         if screens[-1] is self.screen_stack[-1]:
             with self.batch_update():
                 screens[-1].show(self.snapshot)
-        elif time.monotonic() - self._shown_behind_at >= BEHIND_DIALOG_SECONDS:
+        elif self._is_seen_behind(screens[-1]) and (
+            time.monotonic() - self._shown_behind_at >= BEHIND_DIALOG_SECONDS
+        ):
             self._shown_behind_at = time.monotonic()
             screens[-1].show(self.snapshot)
             self.screen_stack[-1].refresh()
+
+    def _is_seen_behind(self, screen: CockpitScreen) -> bool:
+        """Whether only dialogs lie over a screen; the editor hides it, and would be painted for nothing."""
+        above = self.screen_stack[self.screen_stack.index(screen) + 1 :]
+        return all(isinstance(each, ModalScreen) for each in above)
 
     def _redraw_header(self) -> None:
         screen = self.screen_stack[-1] if self.screen_stack else None
@@ -256,9 +264,9 @@ class Cockpit(App[None]):
         # tmux may take its time.
         self._actions.tell(lambda: clipboard.copy(text, write))
 
-    def save(self, lines: list[str], name: str) -> None:
+    def save(self, lines: list[str], name: str, suffix: str = "txt") -> None:
         """Write lines to a file in the present folder."""
-        self._actions.tell(lambda: f"Written to {clipboard.save(lines, name, Path.cwd())}")
+        self._actions.tell(lambda: f"Written to {clipboard.save(lines, name, Path.cwd(), suffix)}")
 
     def save_configuration(self, resolved: "Resolved", name: str) -> None:
         """Write a configuration to a file in the present folder."""

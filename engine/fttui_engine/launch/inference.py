@@ -178,6 +178,16 @@ def run_here(
     verb: str, target: Target, options: dict[str, Any], *, cpu: bool = False, gpu: int | None = None
 ) -> NoReturn:
     """Become the process that loads the model; it has this terminal, so that Ctrl-C and the keyboard are its own."""
+    argv, environment = process_for(verb, target, options, cpu=cpu, gpu=gpu)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execvpe(argv[0], argv, environment)
+
+
+def process_for(
+    verb: str, target: Target, options: dict[str, Any], *, cpu: bool, gpu: int | None
+) -> tuple[list[str], dict[str, str]]:
+    """Return command and environment of the process that loads the model."""
     from fttui_engine.launch.gpu_choice import gpu_to_use
 
     chosen = None if cpu else gpu_to_use(gpu)
@@ -196,6 +206,4 @@ def run_here(
     values = {key: value for key, value in target.values.items() if key != "run"}
     request = json.dumps({"verb": verb, **target._replace(values=values)._asdict(), "options": options})
     python = run.get("python") or sys.executable
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execvpe(python, [python, "-P", "-m", "fttui_engine.train.inference", request], environment)
+    return [python, "-P", "-m", "fttui_engine.train.inference", request], environment

@@ -89,6 +89,20 @@ class CheckpointPage(ListPage):
             lambda yes: self.cockpit.delete_checkpoint(run.id, chosen.step) if yes else None,
         )
 
+    def action_ask_both(self) -> None:
+        """Ask the model of the checkpoint under the cursor, and its base."""
+        run, chosen = self._allowed("compare-open"), self._chosen()
+        if run is None or chosen is None:
+            return
+        if not chosen.complete:
+            self.cockpit.tell(
+                f"The checkpoint of step {chosen.step} was never sealed: it is not whole.", "warning"
+            )
+            return
+        from fttui.screens.compare import ComparePage
+
+        self.app.push_screen(ComparePage(run.id, chosen.step))
+
     def action_copy_path(self) -> None:
         """Copy the path of the checkpoint under the cursor."""
         if chosen := self._chosen():

@@ -11,7 +11,6 @@ from fttui.keys import bindings
 from fttui.lines import Line, Span, fit_right, line
 from fttui.screens.run_page import RunPage
 from fttui.snapshot import RunDetail, Snapshot
-from fttui.terminal import lacks_braille
 from fttui.widgets.event_list import EventList
 from fttui.widgets.facts import Facts
 from fttui.widgets.key_line import KeyLine
@@ -31,7 +30,7 @@ class RunView(RunPage):
 
     def __init__(self) -> None:
         super().__init__()
-        self._chart = LossChart(id="chart", ascii_only=lacks_braille())
+        self._chart = LossChart(id="chart")
         self._facts = Facts(id="facts")
         self._events = EventList(id="events")
         self._checkpoints = TextList("Checkpoints", id="checkpoints", empty="None yet.")
@@ -59,6 +58,13 @@ class RunView(RunPage):
         self._checkpoints.show(checkpoint_lines(run, snapshot.taken_at))
         self._log.show(detail, f"attempt {max(1, run.attempt)}")
         self._keys.show(self.idle_keys())
+
+    def action_ask_both(self) -> None:
+        """Ask what the run has trained so far, and its base."""
+        if run := self._allowed("compare-open"):
+            from fttui.screens.compare import ComparePage
+
+            self.app.push_screen(ComparePage(run.id))
 
 
 def curve_of(run: RunSummary | None, detail: RunDetail | None) -> LossCurve:

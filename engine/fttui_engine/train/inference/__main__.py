@@ -51,6 +51,10 @@ def _run(request: Request) -> int:
             from fttui_engine.train.inference.compare import compare
 
             return compare(request)
+        case "side_by_side":
+            from fttui_engine.train.inference.side_by_side import side_by_side
+
+            return side_by_side(request)
         case _:
             from fttui_engine.train.inference.export import export
 

@@ -66,9 +66,9 @@ def compared(request: Request) -> list[Answers]:
     greedy = "do_sample" not in request.written
     loaded = load_trained(request)
     model, tokenizer = loaded
-    questions = _questions(Path(request.options["prompts"]), config, tokenizer)
+    asked = questions(Path(request.options["prompts"]), config, tokenizer)
     settings = generation_config(config, model, tokenizer, greedy=greedy)
-    tuned = _write(model, tokenizer, questions, settings, config)
+    tuned = _write(model, tokenizer, asked, settings, config)
     if request.adapters:
         base_model: Any = model
         without = model.disable_adapter()
@@ -82,14 +82,15 @@ def compared(request: Request) -> list[Answers]:
         base_model = load_base(usable(config, dtype=None, packed=True))
         base_tokenizer = load_own_tokenizer(base_request)
         without = contextlib.nullcontext()
-        questions = _questions(Path(request.options["prompts"]), config, base_tokenizer)
+        asked = questions(Path(request.options["prompts"]), config, base_tokenizer)
         settings = generation_config(config, base_model, base_tokenizer, greedy=greedy)
     with without:
-        base = _write(base_model, base_tokenizer, questions, settings, config)
-    return [Answers(question.shown, *both) for question, *both in zip(questions, base, tuned, strict=True)]
+        base = _write(base_model, base_tokenizer, asked, settings, config)
+    return [Answers(question.shown, *both) for question, *both in zip(asked, base, tuned, strict=True)]
 
 
-def _questions(path: Path, config: TrainingConfig, tokenizer: Any) -> list[Question]:
+def questions(path: Path, config: TrainingConfig, tokenizer: Any) -> list[Question]:
+    """Return the questions of a file: one per line, or the records of a data file."""
     if path.suffix.lower() in _DATA_SUFFIXES:
         import dataclasses
 
