@@ -204,3 +204,37 @@ def test_check_is_content_with_an_ampere_card_and_tells_what_is_free(driver: Pat
 def test_on_the_cpu_the_gpu_does_not_matter(driver: Path) -> None:
     words = ["--profile", "demo", "--set", "bf16=true"]
     assert fttui(driver, "not_supported", "check", *words).returncode == 0
+
+
+REPEATED = """
+import threading, time
+from fttui_engine.hardware.gpus import read_driver_cuda, read_gpus
+read_gpus()
+threads, started = threading.active_count(), time.monotonic()
+for _ in range(5):
+    good, hung = read_gpus().gpus
+    assert good.utilization_percent == 97 and not good.trouble
+    assert hung.trouble.startswith("no answer for")
+assert time.monotonic() - started < 3, "it is waited for only once"
+assert threading.active_count() <= threads, "each look left a thread behind"
+print(read_driver_cuda())
+"""
+
+
+def test_a_gpu_that_hangs_delays_and_leaves_behind_only_once(driver: Path) -> None:
+    """The queue looks every two seconds, for days; `check` looks four times."""
+    settings = {
+        **os.environ,
+        "LD_LIBRARY_PATH": str(driver),
+        "FAKE_NVML": "hung_gpu",
+        "FAKE_NVML_CUDA": "12080",
+    }
+    answer = subprocess.run(
+        [sys.executable, "-c", REPEATED],
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (answer.returncode, answer.stdout) == (0, "(12, 8)\n"), answer.stderr

@@ -26,8 +26,15 @@ NO_ANSWER = "no answer"
 class GpuWatch:
     """Keeps the latest reading of each GPU; a monitor closes it at its end, and threads that hang are left behind."""
 
-    def __init__(self, *, period_seconds: float | None = 1.0, listens: bool = True) -> None:
-        """``period_seconds`` None reads once; ``listens`` also hears of Xids."""
+    def __init__(
+        self, *, period_seconds: float | None = 1.0, listens: bool = True, before: "GpuWatch | None" = None
+    ) -> None:
+        """``period_seconds`` None reads once; ``listens`` also hears of Xids.
+
+        A GPU that still owes an answer to the watch ``before`` is not asked again: each question to one that hangs
+        leaves a thread behind for good.
+        """
+        self._before = before._watched if before else []
         self._period, self._listens = period_seconds, listens
         self._closed, self._changed = Event(), Event()
         self._watched: list[_WatchedGpu] = []
@@ -40,6 +47,11 @@ class GpuWatch:
     def close(self) -> None:
         """End the threads at their next step."""
         self._closed.set()
+
+    @property
+    def has_opened(self) -> bool:
+        """Whether the driver has answered at all."""
+        return self._has_answered
 
     def look(self) -> GpuReport | None:
         """What is known now; ``None`` while the driver has not answered at all yet and is not late either."""
@@ -54,8 +66,8 @@ class GpuWatch:
     def wait(self, open_seconds: float, gpu_seconds: float, others_seconds: float) -> GpuReport:
         """What is known once all GPUs have answered; ``others_seconds`` is how long they get after the first of them."""
         self._wait_until(lambda: self._has_answered, open_seconds)
-        self._wait_until(lambda: any(each.has_answered for each in self._watched), gpu_seconds)
-        self._wait_until(lambda: all(each.has_answered for each in self._watched), others_seconds)
+        self._wait_until(lambda: any(each.is_settled for each in self._watched), gpu_seconds)
+        self._wait_until(lambda: all(each.is_settled for each in self._watched), others_seconds)
         return self.look() or GpuReport((), f"The NVIDIA driver has not answered for {open_seconds:.0f} s.")
 
     def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
@@ -96,6 +108,10 @@ class GpuWatch:
         return None if self._watched else f"{NO_GPU}: the driver is loaded, but it lists none."
 
     def _watch(self, nvml: Any, index: int) -> "_WatchedGpu":
+        owing = next((each for each in self._before if each.reader.index == index and each.is_owing), None)
+        if owing:
+            owing.is_left_over = True
+            return owing
         return _WatchedGpu(nvml, index, self._period, self._closed, self._changed, listens=self._listens)
 
 
@@ -112,12 +128,18 @@ class _WatchedGpu:
         self._xids: tuple[Xid, ...] = ()
         self._asked_at: float | None = time.monotonic()
         self._listens = listens and period is not None
+        self.is_left_over = False
         Thread(target=self._read, daemon=True, name=f"fttui-gpu-{index}").start()
 
     @property
-    def has_answered(self) -> bool:
-        """Whether there was any answer, good or bad."""
-        return self._good is not None or self._bad is not None
+    def is_owing(self) -> bool:
+        """Whether it has been asked and not answered yet."""
+        return self._asked_at is not None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there was any answer, good or bad, or there is no point in waiting for one."""
+        return self._good is not None or self._bad is not None or self.is_left_over
 
     def note(self, xid: Xid) -> None:
         """Remember a report of an error."""
