@@ -176,6 +176,30 @@ def test_new_tokens_are_read_and_learned(tiny_model, tmp_path):
     torch.testing.assert_close(logits(later), logits(model))
 
 
+def test_new_marks_begin_as_the_words_that_describe_them(tiny_model, tmp_path):
+    path = tmp_path / "marks.yaml"
+    path.write_text("'<plan>': 'the steps to take'\n'</plan>': ''\n")
+    lines = []
+    settings = config(
+        tiny_model,
+        new_special_tokens_config=str(path),
+        init_special_tokens="desc_init",
+        finetuning_type="full",
+    )
+    source = find_model(settings)
+    tokenizer = load_tokenizer(source, lines.append)
+    add_tokens(tokenizer, settings, lines.append)
+    model = load_trainable_model(settings, source, tokenizer, kernels=Kernels(), log=lines.append)
+    (mark,) = tokenizer.encode("<plan>", add_special_tokens=False)
+    words = tokenizer.encode("the steps to take", add_special_tokens=False)
+    assert tokenizer.decode([mark, words[0]], skip_special_tokens=True) == tokenizer.decode(words[:1])
+    for end in (model.get_input_embeddings(), model.get_output_embeddings()):
+        torch.testing.assert_close(end.weight[mark], end.weight[words].mean(0))
+    assert "warning: nothing describes </plan>, so it begins near the mean of all words" in lines
+    with pytest.raises(ModelError, match="is a token of the model already"):
+        add_tokens(tokenizer, settings, lines.append)
+
+
 def test_experts_are_balanced_by_a_loss_of_the_weight_that_was_asked_for(tiny_model, tmp_path):
     sizes = {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
     mixture = AutoConfig.for_model("mixtral", vocab_size=100, num_key_value_heads=2, **sizes)

@@ -1,5 +1,7 @@
 """Other losses, optimizers and orders: what cannot go together is refused, what rests is named."""
 
+from pathlib import Path
+
 import pytest
 
 from fttui_engine.spec.load import resolve
@@ -45,3 +47,24 @@ def test_the_spelling_of_transformers_4_is_understood() -> None:
     resolved = resolve(None, overrides=[*BASE, "group_by_length=true"])
     assert resolved.ok
     assert resolved.values["train_sampling_strategy"] == "group_by_length"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("- a", "does not describe new tokens"),
+        ("'<a>': 3", "does not describe new tokens"),
+        ("'<a>: b", "is no YAML"),
+        (None, "cannot be read: No such file"),
+        ("'<a>': the letter a", ""),
+    ],
+)
+def test_a_file_of_new_marks_is_read_before_the_start(
+    content: str | None, words: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "marks.yaml").write_text(content)
+    overrides = [*BASE, "new_special_tokens_config=marks.yaml", "init_special_tokens=desc_init"]
+    errors = [error.message for error in resolve(None, overrides=overrides, cwd=tmp_path).findings.errors]
+    assert len(errors) == bool(words)
+    assert words in " ".join(errors)

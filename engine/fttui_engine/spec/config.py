@@ -22,6 +22,8 @@ class TrainingConfig:
     moe_aux_loss_coef: float | None = None
     add_tokens: tuple[str, ...] | None = None
     add_special_tokens: tuple[str, ...] | None = None
+    new_special_tokens_config: str | None = None
+    init_special_tokens: str = "noise_init"
     resize_vocab: bool = False
 
     stage: str = "sft"

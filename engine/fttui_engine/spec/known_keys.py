@@ -43,11 +43,7 @@ REFUSED = (
         "use_asft_loss use_llama_pro mixture_of_depths shift_attn",
         "This method",
     ),
-    _later(
-        "new_special_tokens_config init_special_tokens split_special_tokens",
-        "Changing the vocabulary in this way",
-        "noise_init",
-    ),
+    _later("split_special_tokens", "Reading marks as plain text"),
     _later("auto_find_batch_size", "Finding the batch size by trying"),
     _later("use_mca use_megatron_bridge use_hyper_parallel use_kt use_v1_kernels fp8", "This backend"),
     _later("ray_num_workers ray_init_kwargs master_addr master_port", "Training on several hosts"),

@@ -23,7 +23,16 @@ def make_absolute(values: dict[str, Any], folder: "Path") -> None:
 
     The run is started again days later and perhaps from another folder; it must find the same files.
     """
-    for name in ("output_dir", "dataset_dir", "cache_dir", "tokenized_path", "logging_dir", "export_dir", "deepspeed"):
+    for name in (
+        "output_dir",
+        "dataset_dir",
+        "cache_dir",
+        "tokenized_path",
+        "logging_dir",
+        "export_dir",
+        "deepspeed",
+        "new_special_tokens_config",
+    ):
         if name in values and not (name == "dataset_dir" and is_on_hub(values[name])):
             values[name] = _absolute(values[name], folder)
     if "reward_model" in values:

@@ -31,5 +31,18 @@ MODEL = (
     Key("moe_aux_loss_coef", "number", None, "Weight of the loss that balances experts.", at_least=0),
     Key("add_tokens", "texts", None, "Words that become a token each."),
     Key("add_special_tokens", "texts", None, "The same for marks, which decoding may skip."),
+    Key(
+        "new_special_tokens_config",
+        "path",
+        None,
+        "File (YAML) of such marks, each with a description: '<mark>: what it stands for'.",
+    ),
+    Key(
+        "init_special_tokens",
+        "choice",
+        "noise_init",
+        "What the marks of new_special_tokens_config begin as: near the mean of all words, or the mean of their description.",
+        choices=("noise_init", "desc_init", "desc_init_w_noise"),
+    ),
     Key("resize_vocab", "flag", False, "Make room in the model for every token of the tokenizer."),
 )

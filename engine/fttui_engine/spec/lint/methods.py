@@ -13,7 +13,7 @@ ADAPTER_METHODS = ("lora", "oft")
 OF_A_NEW_ADAPTER = (
     "lora_rank", "lora_alpha", "lora_target", "use_rslora", "use_dora", "pissa_", "additional_target", "oft_",
 )  # fmt: skip
-NEW_TOKENS = ("add_tokens", "add_special_tokens", "resize_vocab")
+NEW_TOKENS = ("add_tokens", "add_special_tokens", "new_special_tokens_config", "resize_vocab")
 
 
 def check_methods(case: "Lint") -> None:
@@ -136,6 +136,7 @@ def _check_model_changes(case: "Lint") -> None:
             )
         elif method == "full" or not (values["bf16"] or values["fp16"] or values["pure_bf16"]):
             case.warn("upcast_layernorm", "upcast_layernorm has no effect: the norms are in float32 anyway.")
+    _check_described_tokens(case)
     asked = [name for name in NEW_TOKENS if values.get(name)]
     if asked and "quantization_bit" in values:
         case.error(
@@ -149,3 +150,21 @@ def _check_model_changes(case: "Lint") -> None:
         case.warn(
             asked[0], "freeze leaves new tokens as they began; name embed_tokens in freeze_extra_modules."
         )
+
+
+def _check_described_tokens(case: "Lint") -> None:
+    values = case.values
+    path = values.get("new_special_tokens_config")
+    if path is None:
+        for name in case.written(("init_special_tokens",)):
+            case.warn(name, f"{name} has no effect without new_special_tokens_config.")
+        return
+    from fttui_engine.errors import WrongRequestError
+    from fttui_engine.spec.described_tokens import read_described_tokens
+
+    try:
+        read_described_tokens(path)
+    except WrongRequestError as error:
+        case.error("new_special_tokens_config", f"{error.message}; {error.hint}.", found=path)
+    if values.get("add_special_tokens"):
+        case.warn("add_special_tokens", "add_special_tokens has no effect beside new_special_tokens_config.")

@@ -14,6 +14,7 @@ from fttui_engine.train.errors import ModelError
 from fttui_engine.train.models.adapters import TRAINED_ADAPTER
 from fttui_engine.train.models.load import find_model, load_model, weights_dtype
 from fttui_engine.train.models.value_head import FILE, ValueModel, load_value_head
+from fttui_engine.train.models.vocabulary import learns_vocabulary
 
 
 def reference_for(model: Any, config: TrainingConfig) -> Any:
@@ -91,7 +92,7 @@ def can_share_weights(model: Any, config: TrainingConfig) -> bool:
         return False
     # What was merged, or added to the vocabulary, was not there when the reward model was trained.
     merged = len(config.adapter_name_or_path or ()) - (not config.create_new_adapter)
-    changed = merged > 0 or config.add_tokens or config.add_special_tokens or config.resize_vocab
+    changed = merged > 0 or learns_vocabulary(config)
     if changed or _base_of(adapter_config) != model.name_or_path:
         return False
     return bool(json.loads(adapter_config.read_text()).get("peft_type") == "LORA")

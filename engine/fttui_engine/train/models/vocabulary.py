@@ -6,21 +6,44 @@ from pathlib import Path
 from typing import Any
 
 from fttui_engine.spec.config import TrainingConfig
+from fttui_engine.spec.described_tokens import read_described_tokens
 from fttui_engine.train.errors import ModelError
 
 
 def add_tokens(tokenizer: Any, config: TrainingConfig, log: Callable[[str], None]) -> None:
     """Teach the tokenizer the words of ``add_tokens`` and ``add_special_tokens``."""
-    for key, special in (("add_tokens", False), ("add_special_tokens", True)):
-        words = list(getattr(config, key) or ())
+    described = _described(config)
+    known = [mark for mark in described if mark in tokenizer.get_vocab()]
+    if known and config.init_special_tokens != "noise_init":
+        raise ModelError(
+            f"{config.new_special_tokens_config} describes {known[0]}, which is a token of the model already",
+            "take it out of the file, so that what the model has learned of it is not overwritten",
+        )
+    # As in LLaMA-Factory, the file's marks take the place of add_special_tokens.
+    marks_key = "new_special_tokens_config" if described else "add_special_tokens"
+    for key, words, special in (
+        ("add_tokens", config.add_tokens, False),
+        (marks_key, described or config.add_special_tokens, True),
+    ):
         if words:
-            count = tokenizer.add_tokens(words, special_tokens=special)
+            count = tokenizer.add_tokens(list(words), special_tokens=special)
             log(f"tokenizer: {count} of the {len(words)} words of {key} are new")
+
+
+def _described(config: TrainingConfig) -> dict[str, str]:
+    if config.new_special_tokens_config is None:
+        return {}
+    return read_described_tokens(config.new_special_tokens_config)
 
 
 def learns_vocabulary(config: TrainingConfig) -> bool:
     """Return whether the tokens of the tokenizer decide about the size of the model."""
-    return bool(config.resize_vocab or config.add_tokens or config.add_special_tokens)
+    return bool(
+        config.resize_vocab
+        or config.add_tokens
+        or config.add_special_tokens
+        or config.new_special_tokens_config
+    )
 
 
 def fit_vocabulary(model: Any, tokenizer: Any, config: TrainingConfig, log: Callable[[str], None]) -> None:
@@ -32,6 +55,7 @@ def fit_vocabulary(model: Any, tokenizer: Any, config: TrainingConfig, log: Call
     before = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) <= before:
         log(f"model: its {before} embeddings have room for the {len(tokenizer)} tokens of the tokenizer")
+        _begin_as_described(model, tokenizer, config, log)
         return
     if config.quantization_bit is not None:
         raise ModelError(
@@ -49,6 +73,36 @@ def fit_vocabulary(model: Any, tokenizer: Any, config: TrainingConfig, log: Call
             noise = torch.randn(shape, generator=generator) / math.sqrt(shape[1])
             weight[before:] = (weight[:before].float().mean(0) + noise.to(weight.device)).to(weight.dtype)
     log(f"model: embeddings grown from {before} to {model.get_input_embeddings().weight.shape[0]}")
+    _begin_as_described(model, tokenizer, config, log)
+
+
+def _begin_as_described(
+    model: Any, tokenizer: Any, config: TrainingConfig, log: Callable[[str], None]
+) -> None:
+    """Give each new mark the mean of the words that describe it, in both matrices, with noise where that is asked for."""
+    import torch
+
+    if config.init_special_tokens == "noise_init":
+        return
+    described = _described(config)
+    marks = {mark: tokenizer.convert_tokens_to_ids(mark) for mark in described}
+    generator = torch.Generator().manual_seed(config.seed)
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    matrices = {id(end.weight): end.weight for end in ends}.values()
+    for mark, words in described.items():
+        ids = [
+            each for each in tokenizer.encode(words, add_special_tokens=False) if each not in marks.values()
+        ]
+        if not ids:
+            log(f"warning: nothing describes {mark}, so it begins near the mean of all words")
+            continue
+        for weight in matrices:
+            with torch.no_grad():
+                row = weight[ids].float().mean(0)
+                if config.init_special_tokens == "desc_init_w_noise":
+                    noise = torch.randn(row.shape, generator=generator) / math.sqrt(len(row))
+                    row = row + noise.to(row.device)
+                weight[marks[mark]] = row.to(weight.dtype)
 
 
 def make_room_for(model: Any, adapter: str) -> None:
