@@ -2,12 +2,15 @@
 
 import pytest
 
+from fttui.gpu_users import GpuUser, Owner
 from fttui.lines import text_of
 from fttui.screens.dashboard import heights
 from fttui.snapshot import Hardware
 from fttui.widgets.gpu_panel import hardware_lines, wanted_height
-from fttui_engine.hardware.gpus import Gpu, GpuProcess, GpuReport
+from fttui_engine.hardware.gpu import Gpu, GpuInstance, GpuProcess, GpuReport
+from fttui_engine.hardware.gpu_detail import GpuDetail, SlowFacts
 from fttui_engine.hardware.host import Host
+from fttui_engine.hardware.xid import Xid
 from fttui_engine.runs.summary import summarize
 from run_maker import SIZES
 
@@ -63,6 +66,51 @@ def test_a_gpu_says_whose_it_is(make_run):
     lines = panel(gpus, 120, 5, (run,))
     users = ("llama", "other: 1", "free", "other: 2 processes")
     assert all(user in line for user, line in zip(users, lines[1:], strict=True))
+
+
+def test_rank_and_step_stand_beside_the_run_and_strangers_are_marked():
+    users = {
+        7: GpuUser(Owner("llama", 1, 12), "ann", "python"),
+        8: GpuUser(Owner(), "bob", "python other.py"),
+    }
+    gpus = (
+        gpu(0, processes=(GpuProcess(7, GIB), GpuProcess(8, GIB))),
+        gpu(1, processes=(GpuProcess(8, GIB),)),
+    )
+    hardware = Hardware(GpuReport(gpus), HOST, read_at=1000.0, users=users)
+    lines = [text_of(line) for line in hardware_lines(hardware, (), 1000.0, 120, 3)]
+    assert "llama rank 1 step 12 +1" in lines[1]
+    assert "other: 8 bob" in lines[2]
+
+
+def test_instances_have_lines_of_their_own_or_are_counted_where_there_is_no_room():
+    part = GpuInstance(1, 0, "MIG-1", "1g.10gb", 2 * GIB, 10 * GIB, (GpuProcess(8, GIB),))
+    cut = tuple(gpu(index, utilization_percent=None, instances=(part,) * 7) for index in range(8))
+    wanted = wanted_height(Hardware(GpuReport(cut), HOST), 80)
+    lines = panel(cut, 80, heights(80, 24, wanted, 3).gpus)
+    assert sum(line.count("71.2G") for line in lines) == 8
+    one = (gpu(0, utilization_percent=None, instances=(part, part._replace(gpu_instance=2, processes=()))),)
+    lines = panel(one, 80, 4)
+    assert "MIG: 1" in lines[1]
+    assert all(text in lines[2] for text in ("0.1 1g.10gb", "2.0G/10.0G", "other: 8"))
+    assert "0.2 1g.10gb" in lines[3]
+    assert "free" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "mark"),
+    [
+        ({"xids": (Xid(31, 1.0),)}, ""),
+        ({"xids": (Xid(31, 1.0), Xid(79, 2.0))}, "Xid 79"),
+        ({"detail": (None, None, None, 0x4)}, ""),
+        ({"detail": (None, None, None, 0x40)}, "slowed"),
+    ],
+)
+def test_one_word_marks_what_is_wrong_with_a_gpu_that_works(changes, mark):
+    if "detail" in changes:
+        changes = {"detail": GpuDetail(*changes["detail"], SlowFacts(*(None,) * len(SlowFacts._fields)))}
+    line = panel((gpu(0, **changes),), 120, 2)[1]
+    assert line.split("67C")[1].split() == [*mark.split(), "free"]
 
 
 def test_a_lost_gpu_says_why_and_hides_no_other():

@@ -75,8 +75,12 @@ def _gpu_line(gpu: Gpu, users: Users) -> str:
         age = "" if gpu.read_at is None else f"; values of {figures.age(time.time() - gpu.read_at)} ago"
         return "  ".join([*parts, f"({gpu.trouble}{age})"])
     reasons = "; ".join(f"{field}: {reason}" for field, reason in gpu.errors.items())
-    shown = "MIG" if gpu.instances else _users_text(gpu.processes, users)
-    return "  ".join([*parts, f"({reasons})" if reasons and not gpu.processes else shown])
+    if gpu.instances:
+        busy = sum(1 for each in gpu.instances if each.processes)
+        return "  ".join([*parts, f"MIG: {busy} of {len(gpu.instances)} in use"])
+    return "  ".join(
+        [*parts, f"({reasons})" if reasons and not gpu.processes else _users_text(gpu.processes, users)]
+    )
 
 
 def _remarks(gpu: Gpu) -> list[str]:

@@ -208,13 +208,15 @@ def user_of(gpu: Gpu, hardware: Hardware, runs: Sequence[RunSummary]) -> str:
     pids = [process.pid for process in gpu.processes]
     if not pids:
         return "free"
+    users = user_of_processes(pids, hardware)
+    if not users.startswith(STRANGER):
+        return users
     by_pid = {run.pid: run.id for run in runs if run.pid}
     if ours := next((by_pid[pid] for pid in pids if pid in by_pid), None):
         return ours
-    users = user_of_processes(pids, hardware)
     placed = next((run.id for run in runs if run.state.is_live and run.gpus and gpu.index in run.gpus), None)
     # In a container the driver's pids mean nothing; then the run that was given this GPU is the best guess.
-    return placed if placed and users.startswith(STRANGER) and not hardware.users_seen(pids) else users
+    return users if placed is None or hardware.users_seen(pids) else placed
 
 
 def user_of_processes(pids: Sequence[int], hardware: Hardware) -> str:
