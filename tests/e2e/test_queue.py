@@ -4,15 +4,18 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from fttui_engine.runs.files import read_json, write_json
+from fttui_engine.runs.files import append_line, read_json, write_json
 from fttui_engine.runs.journal import read_state
 from fttui_engine.runs.run import Run, find_run
 from fttui_engine.runs.states import State
+from fttui_engine.spec.resolved import read_spec
 from fttui_engine.supervise.leases import holder_of
 from run_driver import Driver, until
 
@@ -48,7 +51,9 @@ class Queue:
 
     def waits(self, run: Run, text: str) -> None:
         """Wait until a run says what it waits for."""
-        until(lambda: text in read_state(run).detail, f"{text!r}, not {read_state(run).detail!r}")
+        with suppress(AssertionError):
+            until(lambda: text in read_state(run).detail, text)
+        assert text in read_state(run).detail
         assert read_state(run).state is State.QUEUED
 
 
@@ -85,6 +90,31 @@ def test_a_small_run_does_not_pass_a_big_one_unless_it_asks_to(queue: Queue) -> 
     for run in (big, small):
         queue.let_end(run)
         assert queue.driver.end(run).state is State.FINISHED
+
+
+def test_a_gpu_that_others_use_that_hangs_or_is_lost_is_set_aside_for_as_long(
+    queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver_state = tmp_path / "nvml"
+    driver_state.write_text("two")
+    monkeypatch.delenv("FAKE_NVML")
+    monkeypatch.setenv("FAKE_NVML_FILE", str(driver_state))
+    run = queue.add("r", "--gpus", "1,")
+    queue.waits(
+        run, "waits for GPU 1: 0 free (GPU 1: set aside, 5.0 GiB are held by no process that can be seen"
+    )
+    driver_state.write_text("hung_gpu")
+    queue.waits(run, "GPU 1: set aside, it does not answer (no answer")
+    began = time.monotonic()
+    queue.driver.cli("stop", run.id, check=0)
+    assert queue.driver.end(run).state is State.STOPPED and time.monotonic() - began < 5.0
+    queue.driver.cli("resume", run.id, check=0)
+    driver_state.write_text("mismatch")
+    queue.waits(run, "The NVIDIA driver was upgraded while the old one is still loaded")
+    queue.let_end(run)
+    driver_state.write_text("eight_p4")
+    assert queue.driver.end(run).state is State.FINISHED
+    assert gpus(run) == [1]
 
 
 def test_gpus_of_a_run_are_nobody_elses_until_its_last_process_is_gone(queue: Queue, tmp_path: Path) -> None:
@@ -201,6 +231,48 @@ def test_a_host_that_goes_down_leaves_a_waiting_run_in_the_queue(queue: Queue) -
     for run in (first, second):
         queue.let_end(run)
         assert queue.driver.end(run).state is State.FINISHED
+
+
+def test_a_sweep_is_queued_as_a_whole_from_the_configuration_of_that_moment(
+    queue: Queue, tmp_path: Path
+) -> None:
+    queue.add("first")
+    config = tmp_path / "base.yaml"
+    config.write_text(
+        f"model_name_or_path: demo:tiny\ndataset: demo:instructions\noutput_dir: {tmp_path}/out\nrun: {{gpus: none}}\n"
+    )
+    wrong = queue.driver.cli("start", config, "--sweep", "learning_rate=1e-4,fast", check=2)
+    assert "learning_rate" in wrong.stderr
+    words = [
+        "start",
+        config,
+        "--after",
+        "first",
+        "--sweep",
+        "learning_rate=1e-4,2e-4",
+        "--sweep",
+        "seed=1,2",
+        "--json",
+    ]
+    queued = json.loads(queue.driver.cli(*words, check=0).stdout)
+    names = ["base-lr1e-4-seed1", "base-lr1e-4-seed2", "base-lr2e-4-seed1", "base-lr2e-4-seed2"]
+    assert queued == {"sweep": "base", "runs": names}
+    config.unlink()
+    best = find_run(names[2], queue.driver.home)
+    values = read_spec(best.spec_path).values
+    assert (values["learning_rate"], values["seed"]) == (2e-4, 1)
+    assert values["output_dir"] == str(tmp_path / "out" / names[2])
+    for name, loss in zip(names, (3.0, float("nan"), 1.5, 2.0), strict=True):
+        metrics = find_run(name, queue.driver.home).metrics_path
+        append_line(metrics, {"step": 1, "time": 1.0, "attempt": 1, "eval_loss": loss})
+        append_line(metrics, {"step": 2, "time": 2.0, "attempt": 1, "eval_loss": loss + 1})
+    table = queue.driver.cli("sweep", "base", check=0).stdout.splitlines()
+    assert [line.split()[0] for line in table] == ["ID", names[2], names[3], names[0], names[1]]
+    assert "2e-4" in table[1] and table[1].endswith("1.5        1")
+    assert queue.driver.cli("ls", "--sweep", "base", check=0).stdout.count("base-lr") == 4
+    queue.driver.cli("stop", "first", check=0)
+    for name in names:
+        assert queue.driver.end(find_run(name, queue.driver.home)).state is State.PARKED
 
 
 def another_boot(run: Run) -> None:

@@ -1,14 +1,15 @@
 """Which GPUs nobody computes on: what the first run in the queue is told every two seconds.
 
 It is a process of its own (``free_gpus_process.py``), since a driver that hangs or crashes must not take a supervisor
-with it. One line of JSON per look: a list of what ``FreeGpu`` holds.
+with it. One line of JSON per look: ``gpus``, a list of what ``FreeGpu`` holds, and ``error``, why there are none.
 """
 
 import json
 import os
 import select
 import sys
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from fttui_engine.hardware.gpus import Gpu, GpuProcess, read_gpus
 
@@ -32,10 +33,13 @@ class FreeGpu(NamedTuple):
 
 def visible_gpus() -> list[Gpu]:
     """Return the GPUs of this machine that CUDA_VISIBLE_DEVICES, where it is set, leaves to us."""
-    gpus = list(read_gpus().gpus)
+    return _visible(read_gpus().gpus)
+
+
+def _visible(gpus: Sequence[Gpu]) -> list[Gpu]:
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is None:
-        return gpus
+        return list(gpus)
     names = {name.strip() for name in allowed.split(",")}
     return [gpu for gpu in gpus if str(gpu.index) in names or gpu.uuid in names]
 
@@ -53,23 +57,25 @@ def why_not_free(gpu: Gpu) -> str:
     return ""
 
 
-def look() -> list[FreeGpu]:
+def look() -> dict[str, Any]:
     """Look at every GPU once."""
-    return [
+    report = read_gpus()
+    seen = [
         FreeGpu(
             gpu.index,
             gpu.uuid,
             gpu.memory_free_bytes or (gpu.memory_total_bytes or 0) - (gpu.memory_used_bytes or 0),
             why_not_free(gpu),
         )
-        for gpu in visible_gpus()
+        for gpu in _visible(report.gpus)
     ]
+    return {"gpus": [each._asdict() for each in seen], "error": report.error or ""}
 
 
 def main() -> int:
     """Print a look every two seconds until stdin is closed, as it is when the supervisor is gone."""
     while True:
-        sys.stdout.write(json.dumps([each._asdict() for each in look()]) + "\n")
+        sys.stdout.write(json.dumps(look()) + "\n")
         sys.stdout.flush()
         if select.select([sys.stdin], [], [], LOOK_SECONDS)[0]:
             return 0

@@ -24,6 +24,13 @@ class SeenGpu(NamedTuple):
     trouble: str
 
 
+class Seen(NamedTuple):
+    """All GPUs that there are, or why there are none."""
+
+    gpus: list[SeenGpu]
+    error: str
+
+
 class GpuLook:
     """The latest look at the GPUs; never blocks."""
 
@@ -31,9 +38,9 @@ class GpuLook:
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
         self._heard_at = 0.0
-        self._latest: list[SeenGpu] | None = None
+        self._latest: Seen | None = None
 
-    def latest(self) -> list[SeenGpu] | None:
+    def latest(self) -> Seen | None:
         """Return what was seen last, ``None`` where nothing was seen yet or for long."""
         if self._process is None:
             self._start()
@@ -75,8 +82,11 @@ class GpuLook:
         *lines, self._buffer = self._buffer.split(b"\n")
         if lines and lines[-1]:
             self._heard_at = time.monotonic()
-            self._latest = [_seen(each) for each in json.loads(lines[-1])]
+            self._latest = _seen(json.loads(lines[-1]))
 
 
-def _seen(value: dict[str, Any]) -> SeenGpu:
-    return SeenGpu(value["index"], value["uuid"], value["free_bytes"], value["trouble"])
+def _seen(value: dict[str, Any]) -> Seen:
+    gpus = [
+        SeenGpu(each["index"], each["uuid"], each["free_bytes"], each["trouble"]) for each in value["gpus"]
+    ]
+    return Seen(gpus, value["error"])

@@ -120,7 +120,9 @@ class Turn:
         seen = self._gpus.latest()
         if seen is None:
             return Waits(f"{place}, asks the driver for free GPUs")
-        free, reasons = self._sort_out(seen)
+        if seen.error:
+            return Waits(f"{place}, waits for {self._wants()}: {seen.error}")
+        free, reasons = self._sort_out(seen.gpus)
         self._ticket.say(len(free))
         if (chosen := self._choose(free)) is not None:
             names = tuple(sorted(lease_name(gpu.index, gpu.uuid) for gpu in chosen))
