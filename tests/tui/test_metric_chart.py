@@ -152,10 +152,10 @@ def test_a_new_point_changes_only_the_last_columns(logged):
     run = logged("run", falling(300))
     writer = MetricsWriter(run.run.metrics_path)
     for step in range(301, 320):
-        before = plot_lines(picture([run], dots=120), 60, 10, None, ascii_only=False)
+        before = plot_lines(picture([run], dots=120), 60, 10, None)
         writer.append({"step": step, "loss": 1 + math.exp(-step / 25)})
         run.poll()
-        after = plot_lines(picture([run], dots=120), 60, 10, None, ascii_only=False)
+        after = plot_lines(picture([run], dots=120), 60, 10, None)
         newest = 9 + step * 119 // 512 // 2
         for old, new in zip(map(text_of, before), map(text_of, after), strict=True):
             assert old[: newest - 2] == new[: newest - 2]

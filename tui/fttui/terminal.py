@@ -36,11 +36,6 @@ def prepare_environment() -> None:
             os.environ.pop("LINES", None)
 
 
-def lacks_braille() -> bool:
-    """Whether the font of this terminal is known to lack braille, as that of the Linux console does."""
-    return os.environ.get("TERM") == "linux" or bool(os.environ.get("FTTUI_ASCII"))
-
-
 def guard_terminal(file_descriptors: Sequence[int], ask_to_exit: Callable[[], object]) -> None:
     """Make sure that this process does not outlive its terminal; called from the main thread.
 

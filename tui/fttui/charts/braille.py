@@ -6,7 +6,7 @@ last columns and nothing else.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,7 +15,6 @@ from fttui.history import Point
 # Bits of the dots of a braille cell, from top to bottom, in its left and its right column (Unicode 2800).
 DOT_BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 BRAILLE_BASE = 0x2800
-TOP_HALF, BOTTOM_HALF = 0x01 | 0x02 | 0x08 | 0x10, 0x04 | 0x40 | 0x20 | 0x80
 NICE_STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -92,24 +91,14 @@ class Canvas:
         """Return the cells of a row that anything was drawn in, each with its dots."""
         return [(column, bits) for column, bits in enumerate(self._cells[row]) if bits]
 
-    def rows(self, *, ascii_only: bool = False) -> list[str]:
-        """Return the rows as text, in braille or, for fonts without it, in ASCII."""
-        sign = sign_of(ascii_only=ascii_only)
+    def rows(self) -> list[str]:
+        """Return the rows as text."""
         return ["".join(sign(bits) for bits in row) for row in self._cells]
 
 
-def sign_of(*, ascii_only: bool) -> Callable[[int], str]:
-    """Return what turns the dots of a cell into a character."""
-    return _ascii_glyph if ascii_only else _braille_glyph
-
-
-def _braille_glyph(bits: int) -> str:
+def sign(bits: int) -> str:
+    """Return the dots of a cell as a character; for terminals without braille ``ascii_only`` has another."""
     return chr(BRAILLE_BASE | bits) if bits else " "
-
-
-def _ascii_glyph(bits: int) -> str:
-    top, bottom = bool(bits & TOP_HALF), bool(bits & BOTTOM_HALF)
-    return ":" if top and bottom else "'" if top else "." if bottom else " "
 
 
 @dataclass(slots=True)

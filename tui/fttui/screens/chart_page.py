@@ -17,7 +17,6 @@ from fttui.poller import Poller
 from fttui.screens.pick_runs import PickRuns
 from fttui.screens.run_page import RunPage
 from fttui.snapshot import RunDetail, Snapshot
-from fttui.terminal import lacks_braille
 from fttui.widgets.key_line import KeyLine
 from fttui.widgets.metric_chart import LETTERS, MetricChart
 from fttui_engine.runs.summary import RunSummary
@@ -58,13 +57,9 @@ class ChartPage(RunPage):
 
     def __init__(self) -> None:
         super().__init__()
-        is_ascii = lacks_braille()
-        self._chart = MetricChart(id="big-chart", ascii_only=is_ascii)
+        self._chart = MetricChart(id="big-chart")
         self._small = [
-            [
-                MetricChart(classes="small-chart", ascii_only=is_ascii, is_small=True)
-                for _ in range(SMALL_COLUMNS)
-            ]
+            [MetricChart(classes="small-chart", is_small=True) for _ in range(SMALL_COLUMNS)]
             for _ in range(SMALL_ROWS)
         ]
         self._rows = [Horizontal(*row, classes="small-charts") for row in self._small]

@@ -13,7 +13,6 @@ from fttui.keys import bindings
 from fttui.screens.run_detail import curve_of, speaks
 from fttui.screens.run_screen import RunScreen
 from fttui.snapshot import NOWHERE, Snapshot
-from fttui.terminal import lacks_braille
 from fttui.widgets.event_list import EventList
 from fttui.widgets.facts import Facts
 from fttui.widgets.gpu_panel import GpuPanel, wanted_height
@@ -69,7 +68,7 @@ class Dashboard(RunScreen):
         self._runs = RunTable(id="runs")
         self._events = EventList(id="events")
         self._curve = Horizontal(id="curve")
-        self._chart = LossChart(id="chart", ascii_only=lacks_braille())
+        self._chart = LossChart(id="chart")
         self._facts = Facts(id="facts")
         self._log = LogTail(id="log")
         self._keys = KeyLine("dashboard")

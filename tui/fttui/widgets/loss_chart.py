@@ -28,10 +28,9 @@ class LossCurve:
 class LossChart(LinePanel):
     """Draws a loss curve in braille."""
 
-    def __init__(self, *, id: str | None = None, ascii_only: bool = False) -> None:
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._curve = LossCurve()
-        self._ascii_only = ascii_only
 
     def show(self, curve: LossCurve) -> None:
         """Show a curve; drawing is skipped if it is the one already shown."""
@@ -41,10 +40,10 @@ class LossChart(LinePanel):
 
     def draw(self, width: int, height: int) -> Sequence[Line]:
         """Return the chart's lines."""
-        return chart_lines(self._curve, width, height, ascii_only=self._ascii_only)
+        return chart_lines(self._curve, width, height)
 
 
-def chart_lines(curve: LossCurve, width: int, height: int, *, ascii_only: bool = False) -> list[Line]:
+def chart_lines(curve: LossCurve, width: int, height: int) -> list[Line]:
     """Draw a titled chart of this size: plot, value labels at the left, steps below."""
     heading = rule(curve.title, width, "o eval" if curve.evaluations else "")
     rows, columns = height - 2, width - LABEL_WIDTH - 2
@@ -55,23 +54,22 @@ def chart_lines(curve: LossCurve, width: int, height: int, *, ascii_only: bool =
     axes = nice_axes((*curve.evaluations, *curve.points), curve.max_steps, max(2, rows // 2))
     canvas = Canvas(columns, rows)
     plot(canvas, curve.points, axes)
-    cells = _with_marks(canvas, curve, axes, ascii_only=ascii_only)
-    edge = "|" if ascii_only else "│"
+    cells = _with_marks(canvas, curve, axes)
     body = [
-        line(Span(f"{label} {edge}", "dim"), *row)
+        line(Span(f"{label} │", "dim"), *row)
         for label, row in zip(value_labels(axes, canvas), cells, strict=True)
     ]
     return [heading, *body, step_labels(axes, columns, width)]
 
 
-def _with_marks(canvas: Canvas, curve: LossCurve, axes: Axes, *, ascii_only: bool) -> list[Line]:
+def _with_marks(canvas: Canvas, curve: LossCurve, axes: Axes) -> list[Line]:
     marks: dict[tuple[int, int], Span] = {}
     for step, value in curve.evaluations:
         if axes.low <= value <= axes.high:
             marks[canvas.row_of(value, axes) // 4, canvas.column_of(step, axes) // 2] = Span("o", "warn")
     for column in broken_columns(curve.points, canvas, axes):
         marks[0, column] = Span("x", "bad")
-    rows = canvas.rows(ascii_only=ascii_only)
+    rows = canvas.rows()
     return [
         _marked(text, {x: span for (row, x), span in marks.items() if row == y})
         for y, text in enumerate(rows)

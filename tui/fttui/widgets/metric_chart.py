@@ -41,11 +41,10 @@ class MetricChart(LinePanel):
         *,
         id: str | None = None,
         classes: str | None = None,
-        ascii_only: bool = False,
         is_small: bool = False,
     ) -> None:
         super().__init__(id=id, classes=classes)
-        self._ascii_only, self._is_small = ascii_only, is_small
+        self._is_small = is_small
         self._picture = ChartPicture()
         self._absent = ""
         self._cursor: int | None = None
@@ -81,9 +80,7 @@ class MetricChart(LinePanel):
             return [heading, *legend]
         if not self._picture.has_points:
             return [heading, *wrap(f" {self._absent}", width - 2, "dim")]
-        plot = plot_lines(
-            spread_out(self._picture, columns), columns, rows, self._cursor, ascii_only=self._ascii_only
-        )
+        plot = plot_lines(spread_out(self._picture, columns), columns, rows, self._cursor)
         labels = Span(" " * (LABEL_WIDTH + 1) + place_labels(self._picture, columns), "dim")
         return [heading, *legend, *plot, fit_line((labels,), width)]
 
@@ -175,9 +172,7 @@ def _bucket_at(buckets: Sequence[Bucket], cursor: int) -> Bucket | None:
     return next((each for each in reversed(buckets) if each.column <= cursor * 2 + 1), None)
 
 
-def plot_lines(
-    picture: ChartPicture, columns: int, rows: int, cursor: int | None, *, ascii_only: bool
-) -> list[Line]:
+def plot_lines(picture: ChartPicture, columns: int, rows: int, cursor: int | None) -> list[Line]:
     """Draw the curves, the first on top of the others and on top of its own unsmoothed points."""
     axis = value_axis(picture, rows)
     curves = [
@@ -187,10 +182,9 @@ def plot_lines(
     points = None
     if len(picture.curves) == 1 and picture.is_smoothed:
         points = _drawn(picture.curves[0].raw, axis, columns, rows)
-    layers = _Layers(_marks(picture, axis, columns, rows), curves, points, cursor, ascii_only)
-    edge = "|" if ascii_only else "│"
+    layers = _Layers(_marks(picture, axis, columns, rows), curves, points, cursor)
     labels = value_labels(axis, rows * 4, rows)
-    return [line(Span(f"{label} {edge}", "dim"), *layers.row(y, columns)) for y, label in enumerate(labels)]
+    return [line(Span(f"{label} │", "dim"), *layers.row(y, columns)) for y, label in enumerate(labels)]
 
 
 def _drawn(curve: Sequence[Bucket], axis: ValueAxis, columns: int, rows: int) -> Canvas:
@@ -240,7 +234,6 @@ class _Layers:
     points: Canvas | None
     """The unsmoothed points of a single curve: beside its line and not within, where they would make it look thick."""
     cursor: int | None
-    ascii_only: bool
 
     def row(self, y: int, columns: int) -> Line:
         """Return one row of cells; 40 rows of 180 cells take 5 ms, where a span for each cell took 20."""
@@ -250,8 +243,7 @@ class _Layers:
                 cells[x] = (mark.text, mark.role)
         if self.cursor is not None and self.cursor < columns:
             sign = cells[self.cursor][0]
-            blank = "|" if self.ascii_only else "┊"
-            cells[self.cursor] = (blank if sign == " " else sign, "strong")
+            cells[self.cursor] = ("┊" if sign == " " else sign, "strong")
         return tuple(
             Span("".join(sign for sign, _ in group), role)
             for role, group in groupby(cells, key=lambda cell: cell[1])
@@ -259,15 +251,14 @@ class _Layers:
 
     def _signs(self, y: int, columns: int) -> list[tuple[str, Role]]:
         """Return the cells of the curves alone."""
-        sign_of = braille.sign_of(ascii_only=self.ascii_only)
         cells: list[tuple[str, Role]] = [(" ", "plain")] * columns
         if self.points:
             for x, bits in self.points.dots_of(y):
-                cells[x] = (sign_of(bits), "rule")
+                cells[x] = (braille.sign(bits), "rule")
         found: dict[int, int] = {}
         # The first curve lies on top: its hue is the last one written, with the dots of all.
         for canvas, role in reversed(self.curves):
             for x, bits in canvas.dots_of(y):
                 found[x] = found.get(x, 0) | bits
-                cells[x] = (sign_of(found[x]), role)
+                cells[x] = (braille.sign(found[x]), role)
         return cells
