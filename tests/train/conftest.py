@@ -1,6 +1,8 @@
 """Real workers on the real tiny model, in run directories made by hand; no supervisor in between."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,3 +168,39 @@ def worker(tmp_path: Path, home: Path) -> Iterator[Callable[..., Worker]]:
     yield make
     for each in workers:
         each.close()
+
+
+@pytest.fixture(scope="session")
+def rank_server() -> Iterator[Any]:
+    """One process that has imported everything, of which all ranks of this session are forks."""
+    from ranked_runs import Server
+
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def ranked(rank_server: Any, home: Path, tiny_model: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Makes runs of several ranks; ends what is left of them."""
+    from ranked_runs import COMMON, RankedRun
+
+    runs: list[Any] = []
+
+    def make(name: str, **values: Any) -> Any:
+        runs.append(RankedRun(tmp_path / name, home, COMMON | values, rank_server))
+        return runs[-1]
+
+    yield make
+    for run in runs:
+        run.close()
+
+
+@pytest.fixture(scope="session")
+def without_dropout(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tiny model without dropout: what it learns does not depend on how the batch is shared."""
+    folder = tmp_path_factory.mktemp("model") / "plain"
+    shutil.copytree(tiny_model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"attention_dropout": 0.0}))
+    return str(folder)

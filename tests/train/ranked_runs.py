@@ -9,9 +9,29 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 import fttui_engine
 from conftest import PATIENCE_SECONDS, Worker
 from fttui_engine.runs.attempt import Launch, Request
+from several_runs import numbers
+
+COMMON = {
+    "max_steps": 14,
+    "save_steps": 5,
+    "logging_steps": 3,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 2,
+    # 39 examples are 4 steps of 8 and one of 7, in which one rank has a batch that is not full.
+    "max_samples": 44,
+    "val_size": 5,
+    "eval_strategy": "steps",
+    "eval_steps": 4,
+    "per_device_eval_batch_size": 2,
+    "learning_rate": 3e-3,
+    "lr_scheduler_type": "cosine",
+    "run": {"processes": 2},
+}
 
 
 class Server:
@@ -42,7 +62,9 @@ class Server:
 class RankedRun(Worker):
     """A run whose attempts have any number of ranks."""
 
-    server: Server
+    def __init__(self, path, home, values, server):
+        super().__init__(path, home, values)
+        self.server = server
 
     def start(self, resume_from=None, ranks=2):
         attempt = self.run.attempt(self.run.latest_attempt_number() + 1)
@@ -80,7 +102,7 @@ class RankedRun(Worker):
     def copy(self, name):
         """Return a run with this one's checkpoints and metrics, to go on in another way."""
         values = {key: value for key, value in self.values.items() if key != "output_dir"}
-        other = RankedRun(self.run.path.with_name(name), self._home, values)
+        other = RankedRun(self.run.path.with_name(name), self._home, values, self.server)
         shutil.copytree(self.output_dir, other.output_dir)
         shutil.copyfile(self.run.metrics_path, other.run.metrics_path)
         return other
@@ -89,3 +111,31 @@ class RankedRun(Worker):
         if getattr(self, "pid", None):
             os.kill(self.pid, signal.SIGTERM)
             self.wait()
+
+
+def assert_same_training(one, other, counts=("step", "epoch", "tokens"), tolerance=1e-6):
+    """The same steps, the same tokens, and losses that differ by rounding only."""
+    first, second = one.metrics(), other.metrics()
+    assert [[point.get(name) for name in counts] for point in first] == [
+        [point.get(name) for name in counts] for point in second
+    ]
+    for point, its_twin in zip(first, second, strict=True):
+        for name, allowed in (("loss", tolerance), ("eval_loss", tolerance), ("grad_norm", 1e-4)):
+            if name in its_twin:
+                assert point[name] == pytest.approx(its_twin[name], rel=allowed), (name, point, its_twin)
+
+
+def assert_same_measures(one, other):
+    """The same rewards, log-probabilities and drift, but for rounding."""
+    for point, its_twin in zip(numbers(one), numbers(other), strict=True):
+        assert set(point) == set(its_twin)
+        for name in point:
+            if "/" in name or name.endswith("kl"):
+                expected = pytest.approx(its_twin[name], rel=1e-4, abs=1e-4)
+                assert point[name] == expected, (name, point, its_twin)
+    assert any(abs(point.get("kl", point.get("rewards/margins", 0.0))) > 0.1 for point in numbers(one))
+
+
+def assert_divided(run):
+    """Each of two ranks holds half of the weights; accelerate would keep them whole on a CPU, with the same losses."""
+    assert "fsdp: this process holds 50% of the weights" in run.run.attempt(1).log_path.read_text()

@@ -55,7 +55,12 @@ def test_questions_need_no_answers(tmp_path: Path, row: dict[str, object]) -> No
         (["reward_model_type: full"], ADAPTER, "reward_model_type", "leave reward_model_type out"),
         (["reward_model_type: api"], ADAPTER, "reward_model_type", "needs a later release"),
         (["val_size: 0.1", "eval_strategy: steps"], ADAPTER, "val_size", "evaluates nothing"),
-        (["run:", "  processes: 2", "use_cpu: true"], ADAPTER, "run.processes", "trains in one process"),
+        (
+            ["run:", "  processes: 2", "  strategy: fsdp", "use_cpu: true"],
+            ADAPTER,
+            "run.strategy",
+            "token by token",
+        ),
         (["neftune_noise_alpha: 5"], ADAPTER, "neftune_noise_alpha", "compute what wrote them"),
         (["pissa_init: true"], ADAPTER, "pissa_init", "without its adapter"),
         (["num_beams: 4"], ADAPTER, "num_beams", "by chance"),
@@ -66,6 +71,11 @@ def test_what_cannot_work_is_refused_with_the_fix(
 ) -> None:
     (error,) = resolve_ppo(tmp_path, *lines, rewards=rewards).findings.errors
     assert (error.key, words in error.message) == (key, True), error.message
+
+
+def test_several_processes_may_each_have_the_whole_model(tmp_path: Path) -> None:
+    resolved = resolve_ppo(tmp_path, "run:", "  processes: 2", "use_cpu: true", rewards=ADAPTER)
+    assert resolved.findings.errors == []
 
 
 def test_a_whole_reward_model_is_accepted(tmp_path: Path) -> None:

@@ -43,7 +43,6 @@ def resolved(*overrides: str) -> Resolved:
             "ref_model_quantization_bit",
             "8 bits",
         ),
-        ([*FSDP[:2], "stage=ppo"], "run.processes", "one process"),
         (["use_cpu=true", "run.processes=2", "run.strategy=ddp", "fsdp=true"], "fsdp", "exclude"),
         (["use_cpu=true", "run.processes=2", "fsdp=full_shard offload"], "fsdp", "full_shard"),
     ],

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # What a stage takes from one batch of all processes, whose size changes with their number.
 _MEASURED_PER_BATCH = {
     "kto": "; the drift that kto takes off is measured over batches of another size",
+    "ppo": "; answers are drawn by other numbers, too",
     "dpo": "; the baseline of pref_bco_weight, where it is on, moves once per batch of another size",
 }
 

@@ -88,16 +88,6 @@ def _check_evaluation(case: "Lint") -> None:
 
 def _check_learning(case: "Lint") -> None:
     values = case.values
-    gpus = values["run.gpus"]
-    count = gpus if isinstance(gpus, int) else len(gpus) if isinstance(gpus, list) else 1
-    for key, processes in (("run.gpus", count), ("run.processes", values.get("run.processes", 1))):
-        if processes > 1:
-            case.error(
-                key,
-                "stage: ppo trains in one process; sharing it needs a later release of fttui.",
-                found=str(values[key]),
-                allowed="1",
-            )
     for key in ("neftune_noise_alpha", "torch_compile"):
         if values.get(key):
             case.error(

@@ -38,7 +38,7 @@ def held_share(model: Any) -> float:
     """Return which part of the weights this process holds while it computes nothing."""
     weights = list(model.parameters())
     held = sum((each.to_local() if isinstance(each, DTensor) else each).numel() for each in weights)
-    return held / sum(each.numel() for each in weights)
+    return float(held / sum(each.numel() for each in weights))
 
 
 def gather_weights(model: Any, *, trained_only: bool, keep: bool) -> dict[str, torch.Tensor]:

@@ -1,6 +1,7 @@
 """The arithmetic of PPO, on tensors of the shape answers x tokens; formulas and constants as in trl 0.9 and LLaMA-Factory."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -20,12 +21,25 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (values * mask).sum() / mask.sum()
 
 
-def whiten(values: torch.Tensor, mask: torch.Tensor, *, keep_mean: bool = False) -> torch.Tensor:
-    """Return the values with variance 1 over the tokens of answers, and with mean 0 unless it is kept."""
-    count = mask.sum()
-    mean = masked_mean(values, mask)
+def _of_one_process(total: torch.Tensor) -> torch.Tensor:
+    return total
+
+
+def whiten(
+    values: torch.Tensor,
+    mask: torch.Tensor,
+    *,
+    keep_mean: bool = False,
+    over_ranks: Callable[[torch.Tensor], torch.Tensor] = _of_one_process,
+) -> torch.Tensor:
+    """Return the values with variance 1 over the tokens of answers, and with mean 0 unless it is kept.
+
+    ``over_ranks`` adds a sum up over all processes, which learn from one set of answers together.
+    """
+    count = over_ranks(mask.sum())
+    mean = over_ranks((values * mask).sum()) / count
     # Of a single token there is no variance; it becomes 0.
-    variance = ((values - mean) ** 2 * mask).sum() / (count - 1).clamp(min=1)
+    variance = over_ranks(((values - mean) ** 2 * mask).sum()) / (count - 1).clamp(min=1)
     whitened = (values - mean) * torch.rsqrt(variance + 1e-8)
     return whitened + mean if keep_mean else whitened
 
@@ -108,10 +122,11 @@ class ScoreScale:
     def __init__(self) -> None:
         self.mean, self.variance, self.count = 0.0, 1.0, 1e-24
 
-    def normalised(self, scores: torch.Tensor) -> torch.Tensor:
-        """Count these scores too, and return them in units of the spread around the mean."""
-        mean, count = scores.double().mean().item(), len(scores)
-        variance = scores.double().var(correction=0).item()
+    def normalised(self, scores: torch.Tensor, of_all_ranks: torch.Tensor | None = None) -> torch.Tensor:
+        """Count these scores too, or those of all processes, and return them in units of the spread around the mean."""
+        counted = (scores if of_all_ranks is None else of_all_ranks).double()
+        mean, count = counted.mean().item(), len(counted)
+        variance = counted.var(correction=0).item()
         total, difference = self.count + count, mean - self.mean
         squares = self.variance * self.count + variance * count + difference**2 * self.count * count / total
         self.mean += difference * count / total

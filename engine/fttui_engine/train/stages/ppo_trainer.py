@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import torch
 
 from fttui_engine.spec.config import TrainingConfig
-from fttui_engine.train.errors import ModelError
 from fttui_engine.train.inference.generation import generation_config
 from fttui_engine.train.loop.measures import Measure
 from fttui_engine.train.models.frozen import (
@@ -58,9 +57,6 @@ class PPOTrainer(ValueHeadTrainer):
         args.per_device_train_batch_size = self._update_rows * config.ppo_buffer_size
         args.gradient_accumulation_steps = 1
         super().__init__(args=args, **arguments)
-        if self.ranks.count > 1:
-            # A resume with more processes does not pass the check of the configuration.
-            raise ModelError("stage: ppo trains in one process", "set run.gpus or run.processes to 1")
         self._config = config
         self._generation = generation_config(config, self.scored_model, self.processing_class)
         self._kl_coefficient = KlCoefficient(config.ppo_target)
@@ -94,13 +90,21 @@ class PPOTrainer(ValueHeadTrainer):
         switch_off_dropout(frozen)
         return self.accelerator.prepare_model(frozen, evaluation_mode=True).eval()
 
+    def restore_window(self) -> None:
+        """Put back what a checkpoint cut, and have each rank draw its answers by numbers of its own."""
+        super().restore_window()
+        if self.ranks.count > 1:
+            # A resume loads those of the checkpoint after this. The order of the questions is drawn already.
+            torch.manual_seed(self.args.seed + self.ranks.rank)
+
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         """Do one step of PPO but for its last update, which the loop does as in every stage; return the mean loss."""
         questions = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            experience = self._experience(model.eval(), questions)
+            # Not what DDP wraps around it, which can neither generate nor has the ranks wait for each other here.
+            experience = self._experience(self.model.eval(), questions)
         model.train()
         updates = [
             rows
@@ -140,13 +144,22 @@ class PPOTrainer(ValueHeadTrainer):
         kl = logps - torch.cat([self._reference_logps(chunk) for chunk in chunks])
         self._measure(rollout, scores, kl)
         if config.ppo_score_norm:
-            scores = self._score_scale.normalised(scores)
+            everyones = torch.tensor(self.ranks.gather(scores.tolist()))
+            scores = self._score_scale.normalised(scores, everyones.flatten())
         rewards = token_rewards(scores, kl, mask, self._kl_coefficient.value)
         if config.ppo_whiten_rewards:
-            rewards = whiten(rewards, mask, keep_mean=True)
+            rewards = whiten(rewards, mask, keep_mean=True, over_ranks=self._over_ranks)
         advantages, returns = advantages_and_returns(rewards, values, mask)
-        self._kl_coefficient.update((kl * mask).sum(-1).mean().item(), len(mask))
-        return Experience(rollout, Judgement(logps, values, whiten(advantages, mask), returns, mask))
+        advantages = whiten(advantages, mask, over_ranks=self._over_ranks)
+        # All ranks have as many answers.
+        kls = [mean for (mean,) in self.ranks.gather([(kl * mask).sum(-1).mean().item()])]
+        self._kl_coefficient.update(sum(kls) / len(kls), len(mask) * self.ranks.count)
+        return Experience(rollout, Judgement(logps, values, advantages, returns, mask))
+
+    def _over_ranks(self, total: torch.Tensor) -> torch.Tensor:
+        """Return a sum over all ranks, which learn from all answers together."""
+        whole: torch.Tensor = self.accelerator.reduce(total, "sum")
+        return whole
 
     def _reference_logps(self, rollout: Rollout) -> torch.Tensor:
         """Return what the reference makes of the same answers."""
