@@ -217,3 +217,17 @@ def test_the_terminal_is_judged_by_what_it_says_of_itself(
         terminal.process.wait(timeout=30)
         terminal.read(0.2)
         assert words in " ".join(terminal.text.split())
+
+
+def test_a_folder_that_is_shared_on_purpose_is_not_to_be_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FTTUI_HOME=/tmp: "chmod 700 /tmp" would lock everybody out."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    monkeypatch.setenv("FTTUI_HOME", str(shared))
+    assert levels(disk.look_at_home()) == {"ok"}
+    assert not any("chmod" in each.fix for each in disk.look_at_home())
+    (shared / "runs").chmod(0o755)
+    assert levels(disk.look_at_home()) == {"ok"}, "it is ours, and made private again"

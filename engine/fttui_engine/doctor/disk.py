@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from fttui_engine.doctor.finding import Finding
+from fttui_engine.errors import FttuiError
 from fttui_engine.runs.free_space import free_bytes, has_free_inodes, nearest_folder
 from fttui_engine.runs.home import ensure_home, runs_folder, state_home
 
@@ -29,15 +30,15 @@ def look_at_home() -> list[Finding]:
     home = state_home()
     try:
         ensure_home(home)
-    except Exception as error:  # noqa: BLE001 - whatever it is, nothing can be started
-        return [
-            Finding("state folder", "problem", str(error), "set FTTUI_HOME to a folder that you can write to")
-        ]
+    except FttuiError as error:
+        return [Finding("state folder", "problem", error.message, error.hint)]
     kind = disk_kind(home)
     findings = [Finding("state folder", "ok", f"{home} on {kind or 'a disk of unknown kind'}")]
-    if stat.S_IMODE(home.stat().st_mode) & 0o077:
-        text = f"others may look into {home}, where logs and configurations lie"
-        findings.append(Finding("state folder", "warning", text, f"chmod 700 {home}"))
+    # FTTUI_HOME may be shared on purpose, such as /tmp; what matters is the folder below it.
+    runs = runs_folder(home)
+    if stat.S_IMODE(runs.stat().st_mode) & 0o077:
+        text = f"others may look into {runs}, where logs and configurations lie"
+        findings.append(Finding("state folder", "warning", text, f"chmod 700 {runs}"))
     if kind in ("tmpfs", "ramfs"):
         text = (
             f"{home} is in memory: runs and checkpoints are gone after a reboot, and take memory until then"
@@ -47,7 +48,7 @@ def look_at_home() -> list[Finding]:
         text = f"{home} is on a network disk: when its server hangs, runs wait for it"
         fix = "fine for small runs; for large checkpoints set FTTUI_HOME or output_dir to a local disk"
         findings.append(Finding("state folder", "note", text, fix))
-    return [*findings, *_locks(runs_folder(home)), *_clock(runs_folder(home))]
+    return [*findings, *_locks(runs), *_clock(runs)]
 
 
 def look_at_disk() -> list[Finding]:

@@ -17,7 +17,7 @@ from fttui_engine.version import __version__
 PROBE_SECONDS = 90.0
 DEADLINE_SECONDS = PROBE_SECONDS + 70.0
 PROBE = Path(__file__).parents[1] / "train" / "torch_report.py"
-INSTALL = "pip install 'fttui[train]'"
+INSTALL = 'pip install "fttui[train]" (docs/install.md)'
 
 
 def look_at_python() -> list[Finding]:
