@@ -144,7 +144,7 @@ def test_the_text_of_a_run_amounts_to_the_configuration_that_it_was_started_with
     # The name is the other run's own.
     named = {**again.values, "run": {"name": "demo", **again.values["run"]}}
     assert named == started.values
-    assert "seed:" not in text
+    assert "adam_beta1:" not in text
 
 
 def test_a_judgement_names_the_layer_of_every_value():
@@ -171,3 +171,19 @@ def test_a_text_that_is_no_yaml_says_its_line_and_an_empty_one_shows_the_form():
     assert empty.problem is None
     assert empty.resolved.ok
     assert judge(Question(1, "", "", "new.yaml", "")).count("error") > 0
+
+
+def test_other_readers_of_yaml_take_the_text_for_what_it_is(tmp_path):
+    import yaml
+
+    changes = [
+        "learning_rate=1.2345678e-5",
+        "save_strategy=no",
+        "model_revision=12",
+        "dataset=demo:instructions",
+    ]
+    write_spec(resolve(None, profile="demo", overrides=changes, cwd=tmp_path), tmp_path / "spec.yaml")
+    read = yaml.safe_load(text_of_run("demo", tmp_path / "spec.yaml"))
+    assert read["learning_rate"] == 1.2345678e-5
+    assert (read["save_strategy"], read["model_revision"]) == ("no", "12")
+    assert read["dataset"] == ["demo:instructions"]

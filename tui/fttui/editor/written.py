@@ -8,6 +8,7 @@ from fttui_engine.spec.keys import Key
 from fttui_engine.spec.nodes import Block, DocumentError, Items, Node, Scalar
 from fttui_engine.spec.values import MismatchError, allowed_text, convert
 
+YAML_1_1_WORDS = frozenset({"", "true", "false", "yes", "no", "on", "off", "y", "n", "null", "~"})
 LISTS_AND_BLOCKS = frozenset({"texts", "settings", "gpus", "nodes", "environment", "command"})
 """Kinds of keys whose values may be lists or blocks."""
 
@@ -28,7 +29,8 @@ def shown_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_word(str(item)) for item in value) + "]"
     if isinstance(value, dict):
@@ -53,10 +55,26 @@ def typed_as_yaml(key: Key, typed: str) -> str:
 
 
 def value_as_yaml(value: Any) -> str:
-    """Return the YAML of a value of the configuration."""
+    """Return the YAML of a value of the configuration, such that YAML 1.1 takes texts for texts and numbers for numbers."""
     if isinstance(value, str):
-        return _word(value) if value else '""'
+        return quoted(value) if _is_something_else(value) else _word(value)
+    if isinstance(value, float):
+        mantissa, mark, exponent = shown_value(value).partition("e")
+        return f"{mantissa if '.' in mantissa else mantissa + '.0'}{mark}{exponent}" if mark else mantissa
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(value_as_yaml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {value_as_yaml(item)}" for name, item in value.items()) + "}"
     return shown_value(value)
+
+
+def _is_something_else(text: str) -> bool:
+    """Whether YAML 1.1 takes a bare text for a number or a truth value."""
+    try:
+        float(text.replace("_", ""))
+    except ValueError:
+        return text.lower() in YAML_1_1_WORDS
+    return True
 
 
 def quoted(text: str) -> str:
