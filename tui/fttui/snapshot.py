@@ -90,13 +90,17 @@ class Snapshot:
 
 
 def in_order(summaries: Iterable[RunSummary]) -> tuple[RunSummary, ...]:
-    """Sort runs as the table lists them: the live ones first, in each group the latest first."""
-    return tuple(
-        sorted(
-            summaries,
-            key=lambda each: (not each.state.is_live, -_moment(each), each.id),
-        )
-    )
+    """Sort runs as the table lists them: the live ones first, in each group the latest first.
+
+    Those that wait in the queue stand below the others that live, the first to be queued first.
+    """
+    return tuple(sorted(summaries, key=_rank))
+
+
+def _rank(summary: RunSummary) -> tuple[int, float, str]:
+    if summary.state is State.QUEUED:
+        return 1, summary.created_at, summary.id
+    return 0 if summary.state.is_live else 2, -_moment(summary), summary.id
 
 
 def _moment(summary: RunSummary) -> float:

@@ -57,7 +57,8 @@ def choose(wanted: Wanted) -> GpuChoice:
             f"run.gpus: {_gpus(count)} wanted and {len(free)} free; in use: {users}",
             "--queue waits for them (fttui start --queue); --gpus 0, would share GPU 0",
         )
-    return _lease(free[:count])
+    choice = _lease(free[:count])
+    return choice._replace(remarks=(*choice.remarks, *_who_is_passed()))
 
 
 def require_gpus(wanted: Wanted) -> int | tuple[int, ...]:
@@ -118,6 +119,18 @@ def _taken(gpus: "list[Gpu]") -> dict[int, str]:
             taken[gpu.index] = str(holder)
     there = {gpu.index for gpu in gpus}
     return {index: who for index, who in taken.items() if index in there}
+
+
+def _who_is_passed() -> tuple[str, ...]:
+    from fttui_engine.supervise.queue_line import waiting_for_gpus
+
+    if count := waiting_for_gpus():
+        return (f"it passes {_runs(count)} in the queue for GPUs; --queue would wait behind",)
+    return ()
+
+
+def _runs(count: int) -> str:
+    return "a run that waits" if count == 1 else f"{count} runs that wait"
 
 
 def _gpus(count: int) -> str:

@@ -167,6 +167,15 @@ def is_held(name: str) -> bool:
         os.close(descriptor)
 
 
+def waiting_for_gpus() -> int:
+    """Return how many runs of this host, whoever's they are, wait for GPUs."""
+    try:
+        names = os.listdir(lock_folder())
+    except (OSError, LeaseError):
+        return 0
+    return sum(name.startswith("queue-gpu-") and is_held(name) for name in names)
+
+
 def who_waits(place: Place) -> Waiting:
     """Return what a ticket says of its run."""
     descriptor = _open(place.name)
