@@ -177,5 +177,6 @@ def luminance(colour):
 def test_few_colours_or_none_get_the_theme_that_needs_none():
     assert fitting_theme(None, "256", no_color=False) == "dark"
     assert fitting_theme(None, "standard", no_color=False) == "terminal"
-    assert fitting_theme("light", "standard", no_color=False) == "light"
+    assert fitting_theme("light", "standard", no_color=False) == "terminal"
+    assert fitting_theme("light", "256", no_color=False) == "light"
     assert fitting_theme("light", "truecolor", no_color=True) == "terminal"

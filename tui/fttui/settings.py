@@ -12,7 +12,7 @@ from fttui_engine.spec.nodes import Block, DocumentError, Node
 from fttui_engine.spec.values import MismatchError, convert, plain_text
 
 CHOICES: Final = (
-    Key("theme", "choice", None, "colours; without it dark, or terminal where there are but 16", THEME_NAMES),
+    Key("theme", "choice", None, "colours; terminals that have but 16 always get terminal", THEME_NAMES),
     Key("ascii", "flag", None, "only ASCII characters; without it as TERM and the locale say"),
     Key("refresh_seconds", "number", 1.0, "how often runs and GPUs are read", at_least=0.2, at_most=60),
     Key("mouse", "flag", False, "take the mouse for scrolling; selecting text then needs shift"),

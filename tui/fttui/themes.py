@@ -1,8 +1,7 @@
 """What each role of text looks like in each theme.
 
 The hues are Okabe and Ito's, which colour-blind readers can tell apart; no meaning rests on a hue alone, every
-state also has a glyph and a word. Rich maps them to the nearest of 256 colours where a terminal has no more. On 16
-colours the nearest is often the background, so such terminals get the theme of their own colours.
+state also has a glyph and a word. Rich maps them to the nearest of 256 colours where a terminal has no more.
 """
 
 from dataclasses import replace
@@ -85,15 +84,18 @@ COLOUR_BLIND: Final = {
 }
 TERMINAL: Final = {
     **_styles(
-        dim="bright_black",
+        dim="default",
         good="green",
         warn="yellow",
         bad="red",
         accent="cyan",
         note="magenta",
-        rule="bright_black",
+        rule="default",
         found=Style(reverse=True),
     ),
+    # Faint and not bright black, which some schemes, Solarized's among them, have made their background.
+    "dim": Style(dim=True),
+    "rule": Style(dim=True),
     "black": Style(color="bright_black"),
 }
 
@@ -154,10 +156,9 @@ def style_of(span: Span, theme: str) -> Style:
 
 
 def fitting_theme(wanted: str | None, color_system: str | None, *, no_color: bool) -> str:
-    """Return the theme that was asked for, else one for as many colours as there are."""
-    if no_color:
-        # Of the others nothing would mark the selected row but its background.
+    """Return the theme that was asked for, where the terminal has the colours for it."""
+    if no_color or color_system in (None, "standard"):
+        # Without colours nothing would mark the selected row but its background; of 16 the nearest to a hue is often
+        # the ground that it stands on.
         return "terminal"
-    if wanted:
-        return wanted
-    return "terminal" if color_system in (None, "standard") else "dark"
+    return wanted or "dark"
