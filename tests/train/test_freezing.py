@@ -1,10 +1,14 @@
 """Which weights are trained when some layers are."""
 
+import dataclasses
+
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
+from fttui_engine.train.models.adapters import add_adapter
 from fttui_engine.train.models.freezing import freeze
 from fttui_engine.train.models.load import find_model, load_model
 
@@ -73,3 +77,24 @@ def test_a_module_that_is_not_there_is_answered_with_those_that_are(tiny_model, 
     assert key in error.value.message
     assert name in error.value.message
     assert known in error.value.hint
+
+
+@pytest.mark.parametrize("method", ["freeze", "lora"])
+def test_of_llama_pro_the_added_layers_are_trained(tiny_model, method):
+    sizes = {"num_hidden_layers": 6, "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
+    settings = TrainingConfig(
+        model_name_or_path=str(tiny_model),
+        dataset=("x",),
+        finetuning_type=method,
+        freeze_trainable_layers=2,
+        use_llama_pro=True,
+    )
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tiny_model, **sizes))
+    if method == "freeze":
+        freeze(model, settings)
+    else:
+        model = add_adapter(model, settings)
+    # LLaMA-Factory's range(stride - 1, layers + stride - 1, stride).
+    assert {name.partition("layers.")[2][0] for name in trained(model)} == {"2", "5"}
+    with pytest.raises(ModelError, match="6 layers of the model are not 4 groups"):
+        freeze(model, dataclasses.replace(settings, freeze_trainable_layers=4))

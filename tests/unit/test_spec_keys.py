@@ -131,7 +131,7 @@ def test_old_spellings_are_translated_and_explained(
 @pytest.mark.parametrize(
     "line",
     ["use_badam: true", "use_mca: true",
-     "use_llama_pro: true", "resume_from_checkpoint: checkpoint-5",
+     "use_galore: true", "resume_from_checkpoint: checkpoint-5",
      "save_strategy: best", "use_asft_loss: true", "do_train: false"],
 )  # fmt: skip
 def test_what_would_train_something_else_is_refused(line: str, tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ RUNS = {
     "loraplus": f"{SFT_LORA}; loraplus_lr_ratio: 16.0; {EVALUATED}",
     "pissa": f"{SFT_LORA}; pissa_init: true; pissa_iter: 16; pissa_convert: true",
     "oft": "stage: sft; finetuning_type: oft; oft_block_size: 32; oft_target: all; dataset: identity",
+    "muon": f"{SFT_FULL}; use_muon: true",
+    "llama_pro": "stage: sft; finetuning_type: freeze; freeze_trainable_layers: 8; freeze_trainable_modules: all; "
+    "use_llama_pro: true; dataset: identity",
+    "dft": f"{SFT_FULL}; use_dft_loss: true",
+    "eaft": f"{SFT_FULL}; use_eaft_loss: true",
     "vision keys, texts only": f"{SFT_LORA}; template: qwen3_vl_nothink; image_max_pixels: 262144; video_max_pixels: 16384",
     "evaluation as it was called": f"{SFT_FULL}; val_size: 0.1; evaluation_strategy: steps; eval_steps: 500; "
     "warmup_ratio: null; warmup_steps: 0.1",
@@ -78,13 +83,7 @@ REFUSED = {
     ),
     "badam": (f"{SFT_FULL}; use_badam: true; badam_mode: layer; badam_verbose: 2", {"use_badam"}),
     "adam_mini": (f"{SFT_FULL}; use_adam_mini: true", {"use_adam_mini"}),
-    "muon": (f"{SFT_FULL}; use_muon: true", {"use_muon"}),
-    "llama_pro": (
-        "stage: sft; finetuning_type: freeze; freeze_trainable_layers: 8; freeze_trainable_modules: all; "
-        "use_llama_pro: true; dataset: identity",
-        {"use_llama_pro"},
-    ),
-    "eaft": (f"{SFT_FULL}; use_eaft_loss: true", {"use_eaft_loss"}),
+    "asft": (f"{SFT_FULL}; use_asft_loss: true; asft_alpha: 0.1", {"use_asft_loss"}),
     "mixture of depths": (
         f"{SFT_FULL}; mixture_of_depths: convert; optim: paged_adamw_8bit",
         {"mixture_of_depths"},

@@ -17,6 +17,8 @@ GROUPED = "train_sampling_strategy=group_by_length"
         (["use_muon=true", "loraplus_lr_ratio=16"], "use_muon", "exclude each other"),
         (["use_muon=true", "run.processes=2", "run.strategy=fsdp"], "use_muon", "needs whole matrices"),
         ([GROUPED, "disable_shuffling=true"], "train_sampling_strategy", "exclude each other"),
+        (["use_llama_pro=true", "finetuning_type=full"], "use_llama_pro", "freeze or lora"),
+        (["use_llama_pro=true", "freeze_trainable_layers=-2"], "freeze_trainable_layers", "at least 1"),
         ([GROUPED, "stage=dpo"], "train_sampling_strategy", "use random"),
     ],
 )

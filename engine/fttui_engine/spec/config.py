@@ -51,6 +51,7 @@ class TrainingConfig:
     module_dropout: float = 0.0
     # Negative: the first so many layers.
     freeze_trainable_layers: int = 2
+    use_llama_pro: bool = False
     freeze_trainable_modules: tuple[str, ...] = ("all",)
     freeze_extra_modules: tuple[str, ...] | None = None
     quantization_bit: int | None = None

@@ -25,31 +25,46 @@ _EITHER = ("", "true", "yes", "on", "1", *KnownKeys._field_defaults["neutral"][1
 _ALWAYS = ("", "true", "yes", "on", "1", "none")
 
 
-def _later(names: str, what: str, *neutral: str) -> KnownKeys:
+def _later(names: str, what: str, instead: str = "", *neutral: str) -> KnownKeys:
     words = KnownKeys._field_defaults["neutral"] + neutral
-    return KnownKeys(names, f"{what} needs a later release of fttui", True, words)
+    return KnownKeys(names, f"{what} needs a later release of fttui{instead and '; ' + instead}", True, words)
 
 
 REFUSED = (
     _later(
         "accelerator_config parallelism_config",
         "Dividing the work otherwise than run.strategy can say",
+        "run.strategy: fsdp divides weights, gradients and optimizer",
     ),
     _later(
         "use_galore use_apollo use_badam use_adam_mini optim_target_modules",
         "This optimizer",
+        "optim: adamw_8bit and finetuning_type: lora save memory too",
     ),
     _later(
-        "use_asft_loss use_llama_pro mixture_of_depths shift_attn",
-        "This method",
+        "use_asft_loss", "A loss that compares with a second model", "use_dft_loss is the same without it"
     ),
+    _later("mixture_of_depths shift_attn", "Changing the layers of a model in this way"),
     _later("split_special_tokens", "Reading marks as plain text"),
-    _later("auto_find_batch_size", "Finding the batch size by trying"),
-    _later("use_mca use_megatron_bridge use_hyper_parallel use_kt use_v1_kernels fp8", "This backend"),
-    _later("ray_num_workers ray_init_kwargs master_addr master_port", "Training on several hosts"),
-    _later("push_to_hub", "Pushing to the hub"),
+    _later(
+        "auto_find_batch_size",
+        "Finding the batch size by trying",
+        "run.restart.on_oom: shrink makes it smaller when memory runs out, and fttui check says before what fits",
+    ),
+    _later("fp8", "Computing in 8 bits", "bf16: true computes in 16"),
+    _later("use_mca use_megatron_bridge use_hyper_parallel use_kt use_v1_kernels", "This backend"),
+    _later(
+        "ray_num_workers ray_init_kwargs master_addr master_port",
+        "Training on several hosts",
+        "on one host fttui starts the processes by itself: run.gpus says how many",
+    ),
+    _later("push_to_hub", "Pushing to the hub", "`hf upload` does it when the run has finished"),
     _later("export_quantization_bit", "Quantizing an export"),
-    _later("export_legacy_format", "Exporting in the old format (pytorch_model.bin)"),
+    _later(
+        "export_legacy_format",
+        "Exporting in the old format (pytorch_model.bin)",
+        "everything of today reads safetensors",
+    ),
     KnownKeys(
         "resume_from_checkpoint",
         "A run goes on with `fttui resume RUN`, which takes the newest whole checkpoint",

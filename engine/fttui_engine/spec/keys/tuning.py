@@ -85,6 +85,12 @@ TUNING = (
         at_most=1000,
     ),
     Key(
+        "use_llama_pro",
+        "flag",
+        False,
+        "Train the freeze_trainable_layers layers that LLaMA Pro put between the others, one after each group (freeze, lora).",
+    ),
+    Key(
         "freeze_trainable_modules",
         "texts",
         ["all"],

@@ -231,7 +231,8 @@ def _check_model_use(case: Lint) -> None:
     for other, prefixes in METHOD_KEYS.items():
         if other != method:
             for name in case.written(prefixes):
-                case.warn(name, f"{name} has no effect with finetuning_type: {method}.")
+                if name != "freeze_trainable_layers" or not case.values["use_llama_pro"]:
+                    case.warn(name, f"{name} has no effect with finetuning_type: {method}.")
     if method not in ("lora", "oft"):
         for name in case.written(("additional_target",)):
             case.warn(name, f"{name} has no effect with finetuning_type: {method}.")

@@ -21,6 +21,7 @@ def check_methods(case: "Lint") -> None:
     _check_existing_adapters(case)
     _check_variants(case)
     _check_model_changes(case)
+    _check_llama_pro(case)
 
 
 def _check_existing_adapters(case: "Lint") -> None:
@@ -168,3 +169,23 @@ def _check_described_tokens(case: "Lint") -> None:
         case.error("new_special_tokens_config", f"{error.message}; {error.hint}.", found=path)
     if values.get("add_special_tokens"):
         case.warn("add_special_tokens", "add_special_tokens has no effect beside new_special_tokens_config.")
+
+
+def _check_llama_pro(case: "Lint") -> None:
+    values = case.values
+    if not values["use_llama_pro"]:
+        return
+    if values["finetuning_type"] not in ("freeze", "lora"):
+        case.error(
+            "use_llama_pro",
+            "use_llama_pro trains the layers that were added to a model; use finetuning_type: freeze or lora.",
+            found="true",
+            suggestion="finetuning_type: freeze",
+        )
+    if values["freeze_trainable_layers"] < 1:
+        case.error(
+            "freeze_trainable_layers",
+            "With use_llama_pro, freeze_trainable_layers is the number of layers that were added, at least 1.",
+            found=str(values["freeze_trainable_layers"]),
+            allowed="at least 1",
+        )

@@ -45,6 +45,10 @@ DECISIVE_KEYS = frozenset(
         "pref_loss",
         "ref_model",
         "ref_model_quantization_bit",
+        "reward_model_type",
+        "reward_model_quantization_bit",
+        "max_new_tokens",
+        "max_length",
         "bf16",
         "fp16",
         "pure_bf16",
@@ -84,9 +88,10 @@ class Workload(NamedTuple):
     casts: bool
     quantization_bits: int | None
     double_quantization: bool
-    # Sequences of one forward pass, and how long they are.
+    # Sequences of one forward pass, and how long they are; in stage ppo with the answers that the model writes.
     batch: int
     cutoff_len: int
+    answer_len: int
     accumulates: bool
     # 0 where nothing is evaluated.
     evaluation_batch: int
@@ -105,6 +110,8 @@ class Workload(NamedTuple):
     # Whether a reference answers every batch too: the model without its adapter, or a second one of so many bits.
     has_reference: bool
     reference_bits: int | None
+    # Of a second model that scores answers; None where there is none, or it is another adapter on the same weights.
+    reward_bits: int | None
     on_cpu: bool
     sharing: Sharing
 
@@ -159,7 +166,8 @@ def read_workload(values: dict[str, Any], shape: ModelShape, *, on_cpu: bool, pr
         quantization_bits=bits,
         double_quantization=values.get("double_quantization", True),
         batch=values["per_device_train_batch_size"] * _sequences(stage),
-        cutoff_len=values["cutoff_len"],
+        cutoff_len=_sequence_len(values),
+        answer_len=_sequence_len(values) - values["cutoff_len"] if stage == "ppo" else 0,
         accumulates=values["gradient_accumulation_steps"] > 1,
         evaluation_batch=_evaluation_batch(values),
         checkpointing=values["gradient_checkpointing"],
@@ -172,6 +180,7 @@ def read_workload(values: dict[str, Any], shape: ModelShape, *, on_cpu: bool, pr
         smooths_labels=values["label_smoothing_factor"] > 0,
         has_reference=_has_reference(values),
         reference_bits=_reference_bits(values, 8 * compute_bytes),
+        reward_bits=_reward_bits(values, 8 * compute_bytes),
         on_cpu=on_cpu,
         sharing=sharing,
     )
@@ -179,9 +188,11 @@ def read_workload(values: dict[str, Any], shape: ModelShape, *, on_cpu: bool, pr
 
 def _refuse_what_is_not_known(values: dict[str, Any]) -> None:
     method, stage, bits = values["finetuning_type"], values["stage"], values.get("quantization_bit")
+    if values.get("use_llama_pro"):
+        raise UnknownShapeError("Memory is not predicted for use_llama_pro.")
     if method not in ("lora", "full", "freeze"):
         raise UnknownShapeError(f"Memory is not predicted for finetuning_type: {method} yet.")
-    if stage not in ("sft", "pt", "rm", "dpo", "kto"):
+    if stage not in ("sft", "pt", "rm", "dpo", "kto", "ppo"):
         raise UnknownShapeError(f"Memory is not predicted for stage: {stage} yet.")
     if bits is not None and method != "lora":
         raise UnknownShapeError("There is no prediction for packed weights that are trained themselves.")
@@ -230,7 +241,26 @@ def _chunk_tokens(values: dict[str, Any], shape: ModelShape) -> int:
 
 def _has_reference(values: dict[str, Any]) -> bool:
     stage, loss = values["stage"], values.get("pref_loss", "sigmoid")
-    return stage == "kto" or (stage == "dpo" and loss not in WITHOUT_REFERENCE)
+    return stage in ("kto", "ppo") or (stage == "dpo" and loss not in WITHOUT_REFERENCE)
+
+
+def _sequence_len(values: dict[str, Any]) -> int:
+    """The longest sequence: an example, or in stage ppo a question with the longest answer to it."""
+    question: int = values["cutoff_len"]
+    if values["stage"] != "ppo":
+        return question
+    longest_answer: int = values["max_new_tokens"]
+    return question + longest_answer if longest_answer > 0 else max(question + 1, values["max_length"])
+
+
+def _reward_bits(values: dict[str, Any], own_bits: int) -> int | None:
+    """The bits of a weight of a reward model of its own, which is taken to be as large as the model."""
+    if values["stage"] != "ppo":
+        return None
+    if values["reward_model_type"] == "lora":
+        # An adapter, read with its model where the weights below it change.
+        return None if values["finetuning_type"] == "lora" else own_bits
+    return int(values.get("reward_model_quantization_bit") or own_bits)
 
 
 def _reference_bits(values: dict[str, Any], own_bits: int) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
 from fttui_engine.train.models import pissa
+from fttui_engine.train.models.freezing import added_layers
 from fttui_engine.train.models.load import keeps_bf16
 from fttui_engine.train.models.vocabulary import make_room_for
 
@@ -55,6 +56,8 @@ def _new_adapter(model: Any, config: TrainingConfig) -> Any:
     key = "oft_target" if config.finetuning_type == "oft" else "lora_target"
     _refuse_unknown_layers(model, key, [name for name in targets if name != "all"])
     _refuse_unknown_layers(model, "additional_target", config.additional_target or ())
+    if config.use_llama_pro and config.finetuning_type == "lora":
+        targets = _in_added_layers(model, config)
     shared = {
         "task_type": "CAUSAL_LM",
         "target_modules": "all-linear" if list(targets) == ["all"] else list(targets),
@@ -68,6 +71,20 @@ def _new_adapter(model: Any, config: TrainingConfig) -> Any:
         raise ModelError(
             f"the adapter does not fit the model: {error}", f"correct {key} or additional_target"
         ) from error
+
+
+def _in_added_layers(model: Any, config: TrainingConfig) -> tuple[str, ...]:
+    """Return the paths of the layers that get an adapter, of those that LLaMA Pro has added to the model."""
+    from torch.nn import Linear
+
+    places = [f".{index}." for index in added_layers(model, config)]
+    wanted = [name for name in config.lora_target if name != "all"]
+    return tuple(
+        path
+        for path, module in model.named_modules()
+        if any(place in path for place in places)
+        and (any(path.endswith(f".{name}") for name in wanted) if wanted else isinstance(module, Linear))
+    )
 
 
 def _lora(model: Any, config: TrainingConfig, shared: dict[str, Any]) -> Any:

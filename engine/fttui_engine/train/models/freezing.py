@@ -12,8 +12,11 @@ def freeze(model: Any, config: TrainingConfig) -> None:
     model.requires_grad_(False)
     layers = _layers(model)
     count = config.freeze_trainable_layers
-    # As in LLaMA-Factory, more layers than there are mean all of them.
-    chosen = layers[max(0, len(layers) - count) :] if count >= 0 else layers[:-count]
+    if config.use_llama_pro:
+        chosen = [layers[index] for index in added_layers(model, config)]
+    else:
+        # As in LLaMA-Factory, more layers than there are mean all of them.
+        chosen = layers[max(0, len(layers) - count) :] if count >= 0 else layers[:-count]
     for name in config.freeze_trainable_modules:
         for layer in chosen:
             _train(layer if name == "all" else _part(layer, name))
@@ -23,6 +26,17 @@ def freeze(model: Any, config: TrainingConfig) -> None:
         for weight in model.parameters():
             if weight.requires_grad:
                 weight.data = weight.data.float()
+
+
+def added_layers(model: Any, config: TrainingConfig) -> list[int]:
+    """Return the indices of the layers that LLaMA Pro has added: the last one of each of so many groups."""
+    layers, count = model.config.get_text_config().num_hidden_layers, config.freeze_trainable_layers
+    if layers % count:
+        raise ModelError(
+            f"use_llama_pro: the {layers} layers of the model are not {count} groups of one size",
+            "set freeze_trainable_layers to the number of layers that were added",
+        )
+    return list(range(layers // count - 1, layers, layers // count))
 
 
 def _layers(model: Any) -> list[Any]:
