@@ -187,3 +187,9 @@ def test_other_readers_of_yaml_take_the_text_for_what_it_is(tmp_path):
     assert read["learning_rate"] == 1.2345678e-5
     assert (read["save_strategy"], read["model_revision"]) == ("no", "12")
     assert read["dataset"] == ["demo:instructions"]
+
+
+def test_of_an_empty_text_every_key_that_is_missing_is_named():
+    fields = {field.name: field for field in judge(Question(1, "# nothing\n", "", "new.yaml", "")).fields}
+    assert fields["model_name_or_path"].has_error
+    assert fields["dataset"].has_error

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fttui_engine.spec.check import CheckReport
     from fttui_engine.spec.resolved import Resolved
 
+EMPTY_TEXT = "run:\n"
+"""What is judged in place of nothing, which would only be called nothing: so each key that is missing is named."""
 PAUSE_SECONDS = 0.12
 """The text is judged once nobody has typed for so long: letters of a word come at twice that pace."""
 
@@ -64,7 +66,7 @@ def judge(question: Question) -> Judgement:
         resolved = resolve(
             None if is_empty and question.profile else Path(question.name),
             profile=question.profile or None,
-            text=question.text,
+            text=EMPTY_TEXT if is_empty else question.text,
         )
         report = check(resolved)
     except FttuiError as error:

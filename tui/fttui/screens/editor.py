@@ -68,11 +68,12 @@ class Editor(EditorForm):
             return
         with self.app.batch_update():
             self._show_title()
-            self._show_fields()
             self.query_one(YamlText).take(self.document.text if self.document else "")
             self.query_one(YamlText).mark_faults(self._faults())
             self.query_one(VerdictLine).show(self.judgement, waits=not self.is_judged)
             if self.typing is None:
+                # Under a value that is being typed no row may move.
+                self._show_fields()
                 self.cursor_moved()
 
     def _show_title(self) -> None:

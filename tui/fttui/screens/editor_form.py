@@ -220,7 +220,8 @@ class EditorForm(EditorWays):
                 self.fields.select(each.name)
                 self.cursor_moved()
                 return
-        self.cockpit.tell("Nothing is wrong with any key that is shown.")
+        more = " f2 shows all findings." if self.judgement and self.judgement.remarks else ""
+        self.cockpit.tell(f"Nothing is wrong with any key that is shown.{more}")
 
     def action_profile(self) -> None:
         """Choose the profile whose values stand where the file says nothing."""

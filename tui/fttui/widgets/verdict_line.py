@@ -42,7 +42,7 @@ def verdict_spans(judgement: Judgement) -> Line:
     else:
         spans.append(Span(" v can be started ", "good"))
     if warnings:
-        spans.append(Span(f" ! {warnings} advice ", "warn"))
+        spans.append(Span(f" ! {warnings} warning{'s' if warnings > 1 else ''} ", "warn"))
     if judgement.report and not judgement.problem:
         spans += memory_spans(judgement.report.memory)
     return tuple(spans)
