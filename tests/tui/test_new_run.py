@@ -119,6 +119,46 @@ async def test_going_back_and_leaving_loses_nothing(home, here, open_cockpit):
         await screen.sees("demo:tiny                               as configured", "It fits")
 
 
+async def test_a_lost_connection_loses_nothing_either(home, here, open_cockpit):
+    async with open_cockpit(NARROW) as screen:
+        await to_step(screen, 2)
+        await screen.press(*"some/model", "enter")
+        await screen.sees("[3 Data]")
+        await screen.press(*"some-data")
+        await screen.until(lambda: "some-data" in kept(home), "what was chosen on disk")
+    # Another program, as after a connection that was lost.
+    async with open_cockpit(NARROW) as screen:
+        await screen.press("n")
+        await screen.hears("f9 begins anew")
+        await screen.sees("[3 Data]", "Data  some-data")
+        await screen.press("escape")
+        await screen.sees("[2 Model]", "Model  some/model")
+        await screen.press("f9")
+        await screen.sees("[1 Profile]", "▌*demo")
+        await screen.until(lambda: kept(home) == "", "nothing to be kept")
+        await screen.press("enter")
+        await screen.sees("[2 Model]", "demo:tiny                               as configured")
+
+
+def kept(home: Path) -> str:
+    path = home / "new-run.json"
+    return path.read_text() if path.exists() else ""
+
+
+async def test_a_file_that_was_changed_meanwhile_is_checked_again(home, here, open_cockpit):
+    Path("mine.yaml").write_text("model_name_or_path: demo:tiny\ndataset: demo:instructions\nseed: x\n")
+    async with open_cockpit(NARROW) as screen:
+        await screen.press("n")
+        await screen.sees("[1 Profile]")
+        await screen.press(*"mine.yaml")
+        await screen.sees("mine.yaml:3")
+        await screen.press("f1")
+        await screen.sees("Keys")
+        Path("mine.yaml").write_text("model_name_or_path: demo:tiny\ndataset: demo:instructions\n")
+        await screen.press("escape")
+        await screen.sees("mine.yaml can be read")
+
+
 def make_model(folder: Path) -> Path:
     folder.mkdir(parents=True)
     sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}

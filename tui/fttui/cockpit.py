@@ -25,10 +25,11 @@ from fttui.screens.dashboard import Dashboard
 from fttui.screens.places import PLACES, place
 from fttui.screens.run_screen import CockpitScreen
 from fttui.session import Session, SessionKeeper
-from fttui.settings import Settings, write_theme
+from fttui.settings import Settings
 from fttui.snapshot import Snapshot
 from fttui.themes import TEXTUAL_THEMES, fitting_theme
 from fttui.wizard.draft import Draft
+from fttui.wizard.keeping import WishKeeper
 from fttui_engine.runs.home import state_home
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.states import State
@@ -89,6 +90,7 @@ class Cockpit(App[None]):
         """How charts were looked at last."""
         self.new_run = Draft()
         """The new run as far as it has been filled in."""
+        self.wish_keeper = WishKeeper(self.home, lambda text: self.post_from_thread(TroubleMet(text)))
         self._taken = Snapshot(0.0)
         self._key_order = KeyOrder(self, super().on_event)
         self._pending = PendingActions()
@@ -158,6 +160,8 @@ class Cockpit(App[None]):
 
     def action_take_theme(self, name: str) -> None:
         """Change to a theme, for good."""
+        from fttui.settings_file import write_theme
+
         self.theme = name
         self._actions.tell(lambda: f"The theme is {name}, as {write_theme(name)} says from now on.")
 
@@ -277,6 +281,7 @@ class Cockpit(App[None]):
     def forget_new_run(self) -> None:
         """Let the next new run begin with nothing chosen."""
         self.new_run = Draft()
+        self.wish_keeper.forget()
 
     def edit(self, source: "Source", *, ends_program: bool = False) -> None:
         """Open the configuration editor; leaving it may end the program."""

@@ -66,6 +66,16 @@ NEW_RUN_KEYS: Final = (
         NEW_RUN_STEPS,
         in_footer=False,
     ),
+    Key(
+        "new-anew",
+        "f9",
+        "f9",
+        "anew",
+        "anew",
+        "forget what was chosen, begin anew",
+        NEW_RUN_STEPS,
+        in_footer=False,
+    ),
     Key("new-help", "f1", "f1", "help", "help", "this page", NEW_RUN_STEPS),
     Key("new-back", "escape", "esc", "back", "back", "one step back; what was chosen stays", NEW_RUN_STEPS),
 )

@@ -44,6 +44,8 @@ class Draft:
     step: int = 0
     has_profile: bool = False
     """Whether a profile, or none, was chosen by a person."""
+    is_recalled: bool = False
+    """Whether what was left when the program ended has been looked for."""
     profiles: "Sequence[ProfileOffer]" = ()
     judgement: Judgement | None = None
     look: Look | None = None
