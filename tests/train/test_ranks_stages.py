@@ -148,7 +148,7 @@ def test_two_ranks_learn_from_their_answers_what_one_process_would(ranked, witho
 
 
 def test_three_ranks_divide_what_three_does_not_divide(ranked, without_dropout):
-    """None of the sizes of the tiny model is a multiple of 3, nor is the number of examples."""
+    """No size of the tiny model is a multiple of 3, and the last step of an epoch has examples for two ranks only."""
     values = {
         "model_name_or_path": without_dropout,
         "finetuning_type": "full",
