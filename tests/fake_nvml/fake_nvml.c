@@ -19,7 +19,7 @@
  *   cards:NAME,MAJOR,MINOR,MIB;NAME,...   idle cards of any kind
  * FAKE_NVML_FILE names a file that holds the scenario instead, so that it can change while the driver is in use.
  * FAKE_NVML_CUDA is the CUDA version of the driver as it writes it (12080 for 12.8); unset, it does not answer.
- * Compiled with -DOLD_DRIVER it lacks the calls that drivers before 510 lack. */
+ * Compiled with -DOLD_DRIVER it lacks the calls that drivers before 510 lack; with -DDRIVER_470 as well it still tells processes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +221,18 @@ int nvmlDeviceGetMaxClockInfo(void *device, int kind, unsigned int *mhz) {
     return is("not_supported") ? NOT_SUPPORTED : SUCCESS;
 }
 
+int nvmlDeviceGetCurrPcieLinkGeneration(void *device, unsigned int *generation) {
+    (void)device;
+    *generation = 1;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMaxPcieLinkGeneration(void *device, unsigned int *generation) {
+    (void)device;
+    *generation = 4;
+    return SUCCESS;
+}
+
 int nvmlDeviceGetCurrPcieLinkWidth(void *device, unsigned int *lanes) {
     (void)device;
     *lanes = 4;
@@ -344,8 +356,10 @@ int nvmlDeviceGetMemoryInfo_v2(void *device, memory_v2_t *memory) {
     memory->free = memory->total - memory->used - memory->reserved;
     return SUCCESS;
 }
+#endif
 
-int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned int *count, process_t *processes) {
+#if !defined(OLD_DRIVER) || defined(DRIVER_470)
+static int list_processes(void *device, unsigned int *count, process_t *processes) {
     const char *pid = is("mig") && (size_t)device != FIRST_INSTANCE ? NULL : getenv("FAKE_NVML_PID");
     unsigned int room = *count;
     *count = pid ? 1 : 0;
@@ -353,5 +367,16 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned int *count, p
     if (room < 1 || !processes) return INSUFFICIENT_SIZE;
     processes[0] = (process_t){(unsigned int)atoi(pid), 5000 * MIB, 0xFFFFFFFF, 0xFFFFFFFF};
     return SUCCESS;
+}
+
+/* Drivers from 470 on have the second form, those from 510 on the third as well. */
+int nvmlDeviceGetComputeRunningProcesses_v2(void *device, unsigned int *count, process_t *processes) {
+    return list_processes(device, count, processes);
+}
+#endif
+
+#ifndef OLD_DRIVER
+int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned int *count, process_t *processes) {
+    return list_processes(device, count, processes);
 }
 #endif

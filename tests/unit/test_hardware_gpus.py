@@ -133,6 +133,17 @@ def test_an_old_driver_gives_what_it_has(tmp_path: Path) -> None:
     assert "old" in gpu["errors"]["processes"]
 
 
+def test_a_driver_of_2021_tells_the_processes_in_the_older_form(tmp_path: Path) -> None:
+    library = tmp_path / "libnvidia-ml.so.1"
+    flags = ["-Wall", "-Werror", "-DOLD_DRIVER", "-DDRIVER_470", "-shared", "-fPIC"]
+    assert COMPILER is not None
+    subprocess.run([COMPILER, *flags, "-o", str(library), str(SOURCE)], check=True)
+    (gpu,) = gpus_json(tmp_path, "one_gpu", FAKE_NVML_PID="1")["gpus"]
+    assert [each["pid"] for each in gpu["processes"]] == [1]
+    assert gpu["errors"] == {}
+    assert (gpu["detail"]["pcie_generation"], gpu["detail"]["pcie_generation_max"]) == (1, 4)
+
+
 @pytest.mark.parametrize(
     ("scenario", "words"),
     [("not_loaded", "not loaded"), ("mismatch", "reboot"), ("none", "No NVIDIA GPU on this machine")],
