@@ -5,7 +5,8 @@ import pytest
 from fttui.keys import KEYS
 from fttui.keys.keymap import Keymap
 from fttui.lines import Span
-from fttui.settings import CHOICES, Settings, config_path, read_settings, write_theme
+from fttui.settings import Settings, config_path
+from fttui.settings_file import CHOICES, read_settings, write_theme
 from fttui.themes import MARKED, STYLES, TEXTUAL_THEMES, fitting_theme, style_of
 from fttui_engine.runs.states import State
 

@@ -47,9 +47,9 @@ def keys(arguments: Namespace) -> int:
 
     from fttui.keys import KEYS, names_of
     from fttui.keys.keymap import Keymap
-    from fttui.settings import config_path, read_settings
+    from fttui.settings import config_path, user_settings
 
-    settings = read_settings()
+    settings = user_settings()
     keymap = Keymap(settings.keymap)
     for problem in (*settings.problems, *keymap.problems):
         print(f"fttui: {problem}", file=sys.stderr)
@@ -81,10 +81,10 @@ def open_screens(
         print(f"fttui: {problem}; the verbs work everywhere: fttui -h", file=sys.stderr)
         return ExitCode.WRONG_REQUEST
     from fttui.app import Opening, run_app
-    from fttui.settings import read_settings
+    from fttui.settings import user_settings
     from fttui_engine.runs.home import state_home
 
-    settings, is_fresh = read_settings(), False
+    settings, is_fresh = user_settings(), False
     if arguments:
         settings = settings._replace(
             theme=arguments.theme or settings.theme,

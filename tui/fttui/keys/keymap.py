@@ -6,7 +6,6 @@ from typing import get_args
 
 from fttui.keys import KEYS, keys_of
 from fttui.keys.key import SIGNS, Key, Scope
-from fttui_engine.spec.findings import nearest
 
 NAMES = {sign: name for name, sign in SIGNS.items()}
 SHORTEST_NAME = 1
@@ -39,6 +38,8 @@ class Keymap:
     def _change(self, key_id: str, text: str) -> Key | None:
         key = next((each for each in KEYS if each.id == key_id), None)
         if key is None:
+            from fttui_engine.spec.findings import nearest
+
             close = nearest(key_id, [each.id for each in KEYS])
             hint = f"; did you mean {close}?" if close else "; fttui keys lists them"
             self.problems.append(f"there is no action {key_id!r}{hint}")
