@@ -41,13 +41,12 @@ class QueueWish(NamedTuple):
 
     def request(self, wanted: "Wanted") -> QueueRequest:
         """Return what is recorded for a run that wants these GPUs; raises WrongRequestError, NoSuchRunError."""
-        from fttui_engine.launch.gpu_choice import require_gpus
         from fttui_engine.supervise.leases import lock_folder
 
         lock_folder()  # better refused now than waiting for ever
         if abs(self.priority) > MOST_PRIORITY:
             raise WrongRequestError(f"--priority goes from -{MOST_PRIORITY} to {MOST_PRIORITY}")
-        gpus = require_gpus(wanted)
+        gpus = _require(wanted)
         count, only = (len(gpus), gpus) if isinstance(gpus, tuple) else (gpus, ())
         after = tuple(dict.fromkeys(_to_follow(find_run(each)).id for each in self.after))
         return QueueRequest(
@@ -101,6 +100,14 @@ def sweep_of(run: Run) -> str:
     """Return the name of the sweep that a run belongs to, ``""`` for none."""
     request = read_queue_request(run.queue_path)
     return request.sweep if request else ""
+
+
+def _require(wanted: "Wanted") -> int | tuple[int, ...]:
+    if wanted in ("none", 0):
+        return 0
+    from fttui_engine.launch.gpu_choice import require_gpus
+
+    return require_gpus(wanted)
 
 
 def _axis(text: str) -> tuple[str, list[str]]:

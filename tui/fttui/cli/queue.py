@@ -22,17 +22,9 @@ if TYPE_CHECKING:
 MEASURE = "eval_loss"
 
 
-def queue_wish(arguments: Namespace) -> QueueWish | None:
-    """Return what is asked of the queue, ``None`` where the run is to start at once."""
-    asked = (arguments.queue, arguments.after, arguments.priority is not None, arguments.backfill)
-    if not any((*asked, arguments.sweep)):
-        return None
-    return QueueWish(arguments.priority or 0, tuple(arguments.after), arguments.backfill)
-
-
 def start_sweep(arguments: Namespace, overrides: list[str]) -> int:
     """Queue one run for each combination of values; all of them are checked before the first is queued."""
-    from fttui.cli.start import say_what_is_noteworthy
+    from fttui.cli.start import queue_wish, say_what_is_noteworthy
     from fttui_engine.launch.start import default_name, require_ok, start
 
     wish = queue_wish(arguments) or QueueWish()

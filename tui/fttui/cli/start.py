@@ -24,7 +24,7 @@ def start(arguments: Namespace) -> int:
     """Start a run and, with ``--wait``, wait for its end."""
     if arguments.name is not None:
         check_name(arguments.name)
-    wish = _queue_wish(arguments)
+    wish = queue_wish(arguments)
     _warn_of_logout()
     if arguments.sweep:
         return _start_sweep(arguments)
@@ -49,12 +49,13 @@ def start(arguments: Namespace) -> int:
     return wait_for_end(run)
 
 
-def _queue_wish(arguments: Namespace) -> "QueueWish | None":
+def queue_wish(arguments: Namespace) -> "QueueWish | None":
+    """Return what is asked of the queue, ``None`` where the run is to start at once."""
     if not (arguments.queue or arguments.after or arguments.priority is not None or arguments.backfill):
         return None
-    from fttui.cli.queue import queue_wish
+    from fttui_engine.launch.queue import QueueWish
 
-    return queue_wish(arguments)
+    return QueueWish(arguments.priority or 0, tuple(arguments.after), arguments.backfill)
 
 
 def _start_sweep(arguments: Namespace) -> int:
