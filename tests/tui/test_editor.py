@@ -158,6 +158,21 @@ async def test_n_goes_from_fault_to_fault_and_x_takes_out_what_nobody_knows(file
         assert "odd_key" not in screen.cockpit.screen.document.text
 
 
+async def test_a_search_goes_to_the_key_and_leaves_no_trace(file, open_cockpit):
+    async with open_cockpit() as screen:
+        editor = await open_file_in(screen, Source(file))
+        await screen.press("slash", *"beta1")
+        await screen.sees("Keys with beta1", "adam_beta1", "Decay of the mean of gradients.")
+        await screen.press("escape")
+        await screen.sees("Set and common keys")
+        await screen.press("g", "j")
+        assert editor.fields.field.name == "stage"
+        await screen.press("f2")
+        await screen.sees("Verdict", "lr is read as learning_rate", "activations")
+        await screen.press("escape", "question_mark")
+        await screen.sees("change the value, in its place")
+
+
 async def test_a_profile_stands_below_the_file(tmp_path, open_cockpit):
     file = tmp_path / "few.yaml"
     file.write_text("lora_rank: 4\n")

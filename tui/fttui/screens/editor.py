@@ -8,6 +8,7 @@ from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import TextArea
 
+from fttui.cli.memory_lines import experience_with
 from fttui.editor.document import NEW_NAME, Source
 from fttui.editor.fields import Field, Remark, chosen_fields
 from fttui.lines import Role, Span, line, width_of
@@ -15,10 +16,9 @@ from fttui.screens.editor_base import Judged
 from fttui.screens.editor_dialogs import Reading
 from fttui.screens.editor_form import EditorForm
 from fttui.screens.editor_reading import difference_rows, verdict_rows
-from fttui.widgets.editor_parts import EditorKeys, EditorTitle, Form, ValueInput
+from fttui.widgets.editor_parts import EditorKeys, EditorTitle, FindPrompt, Form, ValueInput
 from fttui.widgets.field_help import FieldHelp
 from fttui.widgets.field_list import FieldList
-from fttui.widgets.prompt import Prompt
 from fttui.widgets.verdict_line import VerdictLine
 from fttui.widgets.yaml_text import YamlText
 from fttui_engine.runs.logs import one_line
@@ -45,7 +45,7 @@ class Editor(EditorForm):
             yield YamlText()
         yield FieldHelp()
         yield VerdictLine()
-        yield Prompt()
+        yield FindPrompt()
         yield EditorKeys("editor")
 
     @property
@@ -224,8 +224,17 @@ class Editor(EditorForm):
 
     def action_verdict(self) -> None:
         """Show everything that is to be said of the configuration."""
-        if judgement := self.judgement:
-            self.app.push_screen(Reading("Verdict", lambda width: verdict_rows(judgement, width), "Nothing."))
+        judgement = self.judgement
+        if judgement is None or judgement.report is None:
+            return
+        memory = judgement.report.memory
+        # What this machine has measured so far lies in the runs' folders.
+        self.in_thread(
+            lambda: experience_with(memory, None),
+            lambda experience: self.app.push_screen(
+                Reading("Verdict", lambda width: verdict_rows(judgement, experience, width), "Nothing.")
+            ),
+        )
 
     def action_difference(self) -> None:
         """Show what differs from the profile, or from the defaults."""

@@ -14,7 +14,7 @@ from fttui_engine.runs.logs import one_line
 MOST_LINES = 2_000
 
 
-def verdict_rows(judgement: Judgement, width: int) -> list[Line]:
+def verdict_rows(judgement: Judgement, experience: Experience, width: int) -> list[Line]:
     """Return all findings, what is read differently or has no effect, and the memory in parts."""
     rows: list[Line] = []
     for remark in judgement.remarks:
@@ -28,7 +28,7 @@ def verdict_rows(judgement: Judgement, width: int) -> list[Line]:
         rows.insert(0, line(Span(" v This configuration can be started.", "good")))
     if judgement.report:
         rows.append(line(""))
-        for text in memory_lines(judgement.report.memory, Experience()):
+        for text in memory_lines(judgement.report.memory, experience):
             rows += _marked(" ", "plain", text, width, indent=len(text) - len(text.lstrip()))
     return rows
 

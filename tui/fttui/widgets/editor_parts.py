@@ -11,6 +11,7 @@ from fttui.keys import Scope, bindings
 from fttui.lines import Line, spread
 from fttui.widgets.key_line import KeyLine
 from fttui.widgets.line_panel import LinePanel
+from fttui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
     from fttui.screens.editor import Editor
@@ -55,6 +56,14 @@ class Form(Container):
     def action_back(self) -> None:
         """Leave."""
         cast("Editor", self.screen).action_back()
+
+
+class FindPrompt(Prompt):
+    """Asks for the words of a search; none at all is an answer too, and shows all again."""
+
+    def action_leave(self) -> None:
+        """Search for nothing."""
+        self.post_message(self.Answered("find", ""))
 
 
 class ValueInput(Input):
