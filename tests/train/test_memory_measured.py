@@ -21,8 +21,12 @@ from fttui_engine.train.loop.loss import choose_loss
 from fttui_engine.train.models.adapters import add_adapter
 from fttui_engine.train.models.freezing import freeze
 from fttui_engine.train.models.load import weights_dtype
-from fttui_engine.train.models.value_head import add_value_head
+from fttui_engine.train.models.value_head import ValueModel, add_policy_head, add_value_head
+from fttui_engine.train.models.value_head import answer_logps as answer_logps_of
+from fttui_engine.train.stages.ppo_losses import Judgement, policy_loss
 from fttui_engine.train.stages.preference_losses import answer_logps
+from fttui_engine.train.stages.preference_trainer import switch_off_dropout
+from fttui_engine.train.stages.rollout import laid_out
 
 VOCABULARY = 4000
 SIZES = {
@@ -79,6 +83,7 @@ KEPT: dict[str, Any] = {"gradient_checkpointing": False}
 FULL: dict[str, Any] = {"finetuning_type": "full"}
 FREEZE: dict[str, Any] = {"finetuning_type": "freeze"}
 ATTENTION: dict[str, Any] = {"lora_target": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+ANSWERS: dict[str, Any] = {"stage": "ppo", "cutoff_len": 256, "max_new_tokens": 128}
 # So that the experts themselves take most.
 FEW_TOKENS: dict[str, Any] = {"cutoff_len": 64}
 CHUNKED: dict[str, Any] = {"chunked_loss": "true"}
@@ -115,6 +120,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("llama", {"bf16": True, "stage": "kto", "per_device_train_batch_size": 2}),
     ("llama", {"bf16": True, "stage": "rm"} | FULL),
     ("llama", {"bf16": True, "stage": "rm"} | KEPT),
+    ("llama", {"bf16": True} | ANSWERS),
+    ("llama", {"bf16": True} | ANSWERS | FULL | KEPT),
+    ("llama", {"per_device_train_batch_size": 2} | ANSWERS | KEPT),
     ("mixtral", {"bf16": True} | ATTENTION | KEPT),
     ("mixtral", {"bf16": True} | FEW_TOKENS),
     ("qwen2_moe", {"bf16": True} | KEPT),
@@ -140,12 +148,15 @@ def test_the_peak_of_real_training_is_predicted_within_6_percent(
 def measured_peak(config: Any, values: dict[str, Any]) -> int:
     """Train two steps as the worker does; the second one has the optimizer's states too."""
     model = made(config, values)
-    compares = values["stage"] in ("dpo", "kto") and values["finetuning_type"] == "full"
+    compares = values["stage"] in ("dpo", "kto", "ppo") and values["finetuning_type"] == "full"
     reference = deepcopy(model).requires_grad_(False) if compares else None
     if reference and values["bf16"]:
         reference.bfloat16()
     if values["stage"] == "rm":
         model = add_value_head(model, "nowhere").train()
+    if values["stage"] == "ppo":
+        model = add_policy_head(model, "nowhere")
+        switch_off_dropout(model)
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, fused=True)
     paired = 2 if values["stage"] in ("rm", "dpo") else 1
@@ -157,6 +168,13 @@ def measured_peak(config: Any, values: dict[str, Any]) -> int:
         mask[0, length // 2 :] = 0
     is_mixed = values["bf16"] and not values["pure_bf16"]
     weights = [*model.parameters(), *(reference.parameters() if reference else ())]
+    if values["stage"] == "ppo":
+        if reference is None:
+            model.pretrained_model.add_adapter("reward", model.pretrained_model.peft_config["default"])
+        scorer = ValueModel(deepcopy(reference) if reference else model.pretrained_model).eval()
+        with LiveBytes([*weights, *scorer.parameters()]) as live:
+            policy_steps(model, optimizer, ids, values, (reference, scorer))
+        return live.peak
     with LiveBytes(weights) as live:
         for _ in range(2):
             with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
@@ -166,6 +184,37 @@ def measured_peak(config: Any, values: dict[str, Any]) -> int:
             optimizer.step()
             optimizer.zero_grad()
     return live.peak
+
+
+def policy_steps(
+    model: Any, optimizer: Any, ids: torch.Tensor, values: dict[str, Any], others: tuple[Any, ...]
+) -> None:
+    """Two steps of stage ppo by its own parts; ``others`` are the reference and the reward model where they are apart."""
+    reference, reward_model = others
+    mask = torch.ones_like(ids)
+    if len(ids) > 1:
+        # One short question.
+        mask[0, : ids.shape[1] // 2] = 0
+    length = values["max_new_tokens"]
+    # Written elsewhere: token by token, counting tensors takes twenty seconds.
+    rollout = laid_out(ids, mask, [torch.randint(2, VOCABULARY, (len(ids), length))], [1], 0)
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16, enabled=values["bf16"]):
+            with torch.no_grad(), ExitStack() as stack:
+                model.eval()
+                reward_model.scores(*rollout.padded_on_the_right())
+                logps, judged = model(*rollout[:2], length)
+                if reference is None:
+                    stack.enter_context(model.pretrained_model.disable_adapter())
+                answer_logps_of(reference or model.pretrained_model, *rollout[:2], length)
+            model.train()
+            new_logps, new_values = model(*rollout[:2], length)
+            before = Judgement(logps, judged, torch.randn_like(logps), judged, rollout.answer_mask)
+            loss = policy_loss(new_logps, new_values, before).total
+        loss.backward()
+        del loss, new_logps, new_values
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 def loss_of(model: Any, reference: Any, ids: torch.Tensor, mask: torch.Tensor, stage: str) -> torch.Tensor:

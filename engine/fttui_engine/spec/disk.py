@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from fttui_engine.spec.memory.model_shape import ModelShape
-from fttui_engine.spec.memory.peak import optimizer_bytes, weights_bytes
+from fttui_engine.spec.memory.optimizer_states import optimizer_bytes
+from fttui_engine.spec.memory.peak import weights_bytes
 from fttui_engine.spec.memory.workload import Workload
 
 # Tokenizer, trainer state and random states beside the weights; a tokenizer of 150,000 words has 15 MB.

@@ -13,6 +13,7 @@ from fttui_engine.spec.memory.workload import read_workload
 Values = dict[str, Any]
 # Shorter examples than this hold no conversation.
 LEAST_CUTOFF_LEN = 256
+LEAST_ANSWER_LEN = 64
 # A change that saves less than this is not worth a line.
 LEAST_SAVING = 0.01
 EIGHT_BIT_OPTIMIZER = "adamw_8bit"
@@ -252,7 +253,15 @@ def _shorter_examples(values: Values, _: Prediction, __: Device) -> Iterator[tup
     length = values["cutoff_len"]
     while length // 2 >= LEAST_CUTOFF_LEN:
         length //= 2
-        yield {"cutoff_len": length}, f"longer examples are cut after {length} tokens"
+        cost = f"longer examples are cut after {length} tokens"
+        yield {"cutoff_len": length}, "longer questions are left out" if values["stage"] == "ppo" else cost
+
+
+def _shorter_answers(values: Values, _: Prediction, __: Device) -> Iterator[tuple[Values, str]]:
+    length = values["max_new_tokens"]
+    while values["stage"] == "ppo" and length // 2 >= LEAST_ANSWER_LEN:
+        length //= 2
+        yield {"max_new_tokens": length}, f"answers end after {length} tokens"
 
 
 # From what changes nothing about the result to what changes it most.
@@ -267,6 +276,7 @@ STEPS: tuple[Step, ...] = (
     _smaller_optimizer,
     _adapter,
     _four_bits,
+    _shorter_answers,
     _shorter_examples,
     _fewer_modules,
 )

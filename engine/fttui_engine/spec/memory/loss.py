@@ -21,6 +21,8 @@ def loss_moments(shape: ModelShape, work: Workload) -> list[tuple[str, int]]:
         return [("loss", values), ("loss", values)]
     if work.stage in COMPARING_STAGES:
         return _comparison(shape, work)
+    if work.stage == "ppo":
+        return _policy(shape, work)
     return [("loss", _forward_bytes(shape, work)), ("loss", _backward_bytes(shape, work))]
 
 
@@ -73,6 +75,23 @@ def _comparison(shape: ModelShape, work: Workload) -> list[tuple[str, int]]:
     backward = max(kept + 3 * row, 2 * everything * work.compute_bytes)
     moment = "comparison with the reference" if work.has_reference else "loss"
     return [(moment, compared), ("loss", backward)]
+
+
+def answer_logits_bytes(shape: ModelShape, work: Workload) -> int:
+    """Logits of the answers alone, and log-probabilities row by row."""
+    of_row = work.answer_len * shape.vocabulary * FLOAT32_BYTES * (2 if _own_bytes(work) else 1)
+    return work.batch * work.answer_len * shape.vocabulary * work.compute_bytes + of_row
+
+
+def _policy(shape: ModelShape, work: Workload) -> list[tuple[str, int]]:
+    """Log-probabilities of the answers are taken row by row, and the values of all tokens in float32."""
+    everything = work.batch * work.answer_len * shape.vocabulary
+    row = work.answer_len * shape.vocabulary * FLOAT32_BYTES
+    kept = everything * FLOAT32_BYTES
+    states = tokens(work) * shape.hidden * FLOAT32_BYTES if _own_bytes(work) else 0
+    forward = answer_logits_bytes(shape, work) + kept
+    backward = max(kept + 2 * row, 2 * everything * work.compute_bytes)
+    return [("loss", forward + states), ("loss", backward + states)]
 
 
 def _extra_logits(shape: ModelShape, work: Workload) -> int:

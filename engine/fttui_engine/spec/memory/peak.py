@@ -7,7 +7,8 @@ Where the numbers come from, and how far off they are, stands in docs/memory.md.
 from typing import NamedTuple
 
 from fttui_engine.spec.memory import activations, loss
-from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError
+from fttui_engine.spec.memory.model_shape import ModelShape
+from fttui_engine.spec.memory.optimizer_states import WHOLE_UPDATES, optimizer_bytes
 from fttui_engine.spec.memory.workload import Workload
 
 # What CUDA, cuBLAS and the kernels take before the first tensor: 0.3 to 0.6 GB by card and driver.
@@ -20,40 +21,6 @@ LIBRARY_BYTES = 400_000_000
 SLACK = 0.05
 # The farthest that a published measurement lies above the prediction; closer calls are named as such.
 KNOWN_ERROR = 0.2
-# Bytes per optimizer state beside its own: scales of blocks of 256 states in 8 bits.
-SCALE_BYTES = 4 / 256
-
-# Optimizers: number of states per weight, and bytes of each; None means those of the weight.
-STATES: dict[str, tuple[int, float | None]] = {
-    "adamw_torch": (2, None),
-    "adamw_torch_fused": (2, None),
-    "adagrad": (1, None),
-    "rmsprop": (1, None),
-    "sgd": (0, None),
-    # Keeps sums of rows and columns only: a thousandth of the weights.
-    "adafactor": (0, None),
-    # The momentum of the matrices; the few other weights are not counted apart.
-    "muon": (1, None),
-    "adamw_8bit": (2, 1 + SCALE_BYTES),
-    "adamw_bnb_8bit": (2, 1 + SCALE_BYTES),
-    "paged_adamw_8bit": (2, 1 + SCALE_BYTES),
-    "paged_adamw_32bit": (2, 4),
-    "lion_8bit": (1, 1 + SCALE_BYTES),
-    "paged_lion_8bit": (1, 1 + SCALE_BYTES),
-    "lion_32bit": (1, 4),
-    "paged_lion_32bit": (1, 4),
-    "rmsprop_bnb": (1, 4),
-    "rmsprop_bnb_8bit": (1, 1 + SCALE_BYTES),
-    "rmsprop_bnb_32bit": (1, 4),
-    # Two means of gradients, a fast and a slow one, and one of their squares.
-    "ademamix": (3, 4),
-    "ademamix_8bit": (3, 1 + SCALE_BYTES),
-    "paged_ademamix_32bit": (3, 4),
-    "paged_ademamix_8bit": (3, 1 + SCALE_BYTES),
-}
-# These update all weights at once on a GPU, and need one more value for each meanwhile.
-WHOLE_UPDATES = frozenset({"adamw_torch", "adagrad", "rmsprop"})
-
 Terms = dict[str, int]
 
 
@@ -104,19 +71,6 @@ def packed_bytes(shape: ModelShape, work: Workload, bits: int) -> int:
     return packed + (shape.total_weights - shape.linear_weights) * work.compute_bytes
 
 
-def optimizer_bytes(work: Workload) -> int:
-    """The states of all trained weights, of all processes together where they divide them."""
-    if work.optimizer not in STATES:
-        raise UnknownShapeError(f"Memory is not predicted for optim: {work.optimizer}.")
-    count, size = STATES[work.optimizer]
-    adapters, modules = work.trained.adapter_weights, work.trained.module_weights
-    if size is None:
-        return count * work.trained_bytes
-    # transformers leaves the states of embeddings at 32 bits beside 8-bit ones.
-    whole = work.trained.embedding_weights if size < 4 else 0
-    return int(count * (size * (adapters + modules - whole) + 4 * whole))
-
-
 def _lasting(shape: ModelShape, work: Workload) -> Terms:
     """What is there from the second step on, at every moment."""
     share = work.sharing
@@ -135,11 +89,19 @@ def _lasting(shape: ModelShape, work: Workload) -> Terms:
     return {
         "weights": weights,
         "reference": reference,
+        "reward_model": _reward_model_bytes(shape, work),
         "adapters": adapters,
         "optimizer": optimizer,
         "ddp_buckets": work.trained_bytes if share.strategy == "ddp" else 0,
         "libraries" if work.on_cpu else "cuda_context": context,
     }
+
+
+def _reward_model_bytes(shape: ModelShape, work: Workload) -> int:
+    """What scores answers: a model, or an adapter that is taken to be as large as the one that is trained."""
+    if work.reward_bits is not None:
+        return packed_bytes(shape, work, work.reward_bits)
+    return work.trained.adapter_weights * work.adapter_bytes if work.stage == "ppo" else 0
 
 
 def _moments(shape: ModelShape, work: Workload) -> list[tuple[str, Terms]]:
@@ -153,6 +115,8 @@ def _moments(shape: ModelShape, work: Workload) -> list[tuple[str, Terms]]:
         # Weights are packed on the GPU, the whole model on each, and divided after that.
         whole = weights_bytes(shape, work)
         moments.append(("loading of the weights", {"gathered": whole - work.sharing.part(whole)}))
+    if work.answer_len:
+        moments += [*_writing(shape, work), _judging(shape, work)]
     if work.evaluation_batch:
         evaluation = {
             "activations": activations.evaluation_bytes(shape, work),
@@ -163,6 +127,34 @@ def _moments(shape: ModelShape, work: Workload) -> list[tuple[str, Terms]]:
         }
         moments.append(("evaluation", evaluation))
     return moments
+
+
+def _writing(shape: ModelShape, work: Workload) -> list[tuple[str, Terms]]:
+    """Writing answers: reading the questions first, then keys and values of all tokens, of one layer twice as they grow."""
+    of_token = 2 * work.batch * (shape.layers + 1) * shape.key_width * work.compute_bytes
+    question_len = work.cutoff_len - work.answer_len
+    questions = work._replace(evaluation_batch=work.batch, cutoff_len=question_len)
+    read = {
+        "kv_cache": question_len * of_token,
+        "activations": activations.evaluation_bytes(shape, questions),
+        "dequantization": _dequantization_bytes(shape, work),
+    }
+    written = {
+        "kv_cache": work.cutoff_len * of_token,
+        "dequantization": _dequantization_bytes(shape, work),
+    }
+    return [("reading of questions", read), ("writing of answers", written)]
+
+
+def _judging(shape: ModelShape, work: Workload) -> tuple[str, Terms]:
+    """What model and reference make of the answers, of which nothing is kept but a number for each token."""
+    terms = {
+        "activations": activations.evaluation_bytes(shape, work._replace(evaluation_batch=work.batch)),
+        "logits": loss.answer_logits_bytes(shape, work),
+        "casts": _cast_bytes(work),
+        "dequantization": _dequantization_bytes(shape, work),
+    }
+    return "judgement of answers", terms
 
 
 def _gradient_bytes(work: Workload) -> int:

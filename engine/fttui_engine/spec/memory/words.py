@@ -17,6 +17,8 @@ NO_WAY_OUT = "No change of the settings makes it fit: take a smaller model or a 
 TERM_WORDS = {
     "weights": "weights of the model",
     "reference": "the model to compare with",
+    "reward_model": "what scores answers",
+    "kv_cache": "keys and values of the answers",
     "adapters": "adapter",
     "optimizer": "optimizer states",
     "gradients": "gradients",
