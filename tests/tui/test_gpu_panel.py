@@ -5,6 +5,7 @@ import pytest
 from fttui.gpu_users import GpuUser, Owner
 from fttui.lines import text_of
 from fttui.screens.dashboard import heights
+from fttui.screens.gpu_page import gpu_lines
 from fttui.snapshot import Hardware
 from fttui.widgets.gpu_panel import hardware_lines, wanted_height
 from fttui_engine.hardware.gpu import Gpu, GpuInstance, GpuProcess, GpuReport
@@ -111,6 +112,22 @@ def test_one_word_marks_what_is_wrong_with_a_gpu_that_works(changes, mark):
         changes = {"detail": GpuDetail(*changes["detail"], SlowFacts(*(None,) * len(SlowFacts._fields)))}
     line = panel((gpu(0, **changes),), 120, 2)[1]
     assert line.split("67C")[1].split() == [*mark.split(), "free"]
+
+
+def test_the_page_shows_old_values_of_a_gpu_only_with_their_age():
+    detail = GpuDetail(1395, 9501, 40, 0x40, SlowFacts(*(None,) * len(SlowFacts._fields)))
+    well = gpu(0, detail=detail, read_at=940.0)
+
+    def page(one):
+        return [text_of(line) for line in gpu_lines(one, Hardware(GpuReport((one,)), HOST), 80, 1000.0)]
+
+    assert any("SM clock 1395 MHz" in line for line in page(well))
+    assert any("slowed down by heat" in line for line in page(well))
+    lost = page(well._replace(trouble="GPU is lost", errors={"handle": "GPU is lost"}))
+    assert "read 1m ago" in lost[0]
+    assert "GPU is lost" in lost[1]
+    assert "84%" in lost[2]
+    assert not any("SM clock" in line or "slowed" in line or "free" in line for line in lost)
 
 
 def test_a_lost_gpu_says_why_and_hides_no_other():

@@ -85,7 +85,7 @@ def _gpu_line(gpu: Gpu, users: Users) -> str:
 
 def _remarks(gpu: Gpu) -> list[str]:
     remarks = []
-    if gpu.detail:
+    if gpu.detail and not gpu.trouble:
         slow = gpu.detail.slow
         remarks += [f"slowed down by {', '.join(gpu.detail.slowed_by)}"] if gpu.detail.slowed_by else []
         if gpu.detail.is_in_narrow_slot:

@@ -77,7 +77,7 @@ def gpu_lines(gpu: Gpu, hardware: Hardware, width: int, now: float) -> list[Line
     lines = [rule(f"{gpu.index} {one_line(gpu.name)}", width, age)]
     lines += _said(one_line(gpu.trouble), width, "bad") if gpu.trouble else []
     lines += _facts(_load(gpu), width)
-    if gpu.detail:
+    if gpu.detail and not gpu.trouble:
         lines += [*_facts(_clocks(gpu.detail), width), *_facts(_slot(gpu.detail), width)]
     lines += curve_lines(hardware.trails.get(gpu.index), width)
     lines += _warnings(gpu, width)
@@ -120,7 +120,8 @@ def curve_lines(trail: GpuTrail | None, width: int) -> list[Line]:
 
 def _warnings(gpu: Gpu, width: int) -> list[Line]:
     lines: list[Line] = []
-    if gpu.detail:
+    # What held down a GPU that does not answer now is no news.
+    if gpu.detail and not gpu.trouble:
         if slowed := gpu.detail.slowed_by:
             lines += _said(f"slowed down by {', '.join(slowed)}", width, "warn")
         if gpu.detail.is_in_narrow_slot:
