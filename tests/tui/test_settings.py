@@ -128,7 +128,7 @@ async def test_the_palette_finds_actions_runs_and_themes(config, make_run, open_
     make_run("alpha", State.FINISHED, step=3)
     make_run("zebra", State.FINISHED, step=30)
     async with open_cockpit(select="alpha") as screen:
-        await screen.press("colon", *"zebra")
+        await screen.press("colon", *"run zeb")
         await screen.sees("run zebra")
         await screen.press("enter")
         await screen.sees("zebra  v finished")

@@ -90,7 +90,7 @@ def spread(left: Line, right: Line, width: int) -> Line:
 def rule(title: str, width: int, right: str = "") -> Line:
     """Return the line that heads a panel: its title in a rule, with a remark at the right."""
     remark = f" {right} " if right and cell_len(title) + cell_len(right) + 8 <= width else ""
-    head = f" {fit(title, min(cell_len(title), max(1, width - 6 - cell_len(remark))))} "
+    head = f" {fit(title, min(cell_len(title), max(1, width - 6 - cell_len(remark))))} " if title else ""
     tail = max(0, width - 2 - cell_len(head) - cell_len(remark) - (1 if remark else 0))
     return line(
         Span("──", "rule"),

@@ -73,8 +73,9 @@ def opened(path: Path) -> Iterator[Recording]:
             with tarfile.open(path) as archive:
                 archive.extractall(folder, filter="data")
         except (OSError, tarfile.TarError, EOFError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise WrongRequestError(
-                f"{path} cannot be replayed: {error}", "fttui record RUN FILE.tar.gz makes what can be"
+                f"{path} cannot be replayed: {reason}", "fttui record RUN FILE.tar.gz makes what can be"
             ) from error
         yield Recording(Path(folder))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fttui.cli.arguments import RUN_PAGES
-from fttui_engine.errors import ExitCode
+from fttui_engine.errors import ExitCode, WrongRequestError
 
 if TYPE_CHECKING:
     from fttui.app import Opening
@@ -28,7 +28,6 @@ def edit(arguments: Namespace) -> int:
 
     from fttui.editor.document import Source
     from fttui.editor.files import open_file
-    from fttui_engine.errors import WrongRequestError
 
     if problem := _problem():
         raise WrongRequestError(problem, "fttui check says what is wrong with a file, everywhere")
@@ -74,7 +73,10 @@ def open_screens(
     edits: "Source | None" = None,
 ) -> int:
     """Open the screens; without a fit terminal list the runs instead and say why."""
+    replayed = getattr(arguments, "replay", None)
     if problem := _problem():
+        if replayed:
+            raise WrongRequestError(problem, "a recording is an archive of text files: tar xzf unpacks it")
         from fttui.cli.show import print_table
 
         print_table()
@@ -93,7 +95,6 @@ def open_screens(
         )
         is_fresh = arguments.fresh
     opening = Opening(settings, state_home(), run, page, is_fresh=is_fresh or bool(edits), edits=edits)
-    replayed = getattr(arguments, "replay", None)
     return _replay(Path(replayed), opening) if replayed else run_app(opening)
 
 

@@ -93,7 +93,8 @@ def find(typed: str, commands: Sequence[Command]) -> list[Command]:
     if not typed.strip():
         return list(commands)
     words = typed.strip().lower()
-    matcher = Matcher(words)
+    # Without spaces: `lora 9` is to find lora-9.
+    matcher = Matcher(words.replace(" ", ""))
     scored = [(each.title.lower().startswith(words), matcher.match(each.title), each) for each in commands]
     # What is called so comes before what only speaks of it.
     found = sorted((each for each in scored if each[1] > 0), key=lambda each: (not each[0], -each[1]))

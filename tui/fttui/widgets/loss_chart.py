@@ -50,7 +50,7 @@ def chart_lines(curve: LossCurve, width: int, height: int) -> list[Line]:
     if rows < 1 or columns < MIN_PLOT_WIDTH:
         return [heading]
     if not curve.points:
-        return [heading, *wrap(f" {curve.absent}", width - 2, "dim")]
+        return [heading, *(line(" ", *one) for one in wrap(curve.absent, width - 2, "dim"))]
     axes = nice_axes((*curve.evaluations, *curve.points), curve.max_steps, max(2, rows // 2))
     canvas = Canvas(columns, rows)
     plot(canvas, curve.points, axes)

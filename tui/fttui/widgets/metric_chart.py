@@ -79,7 +79,7 @@ class MetricChart(LinePanel):
         if rows < LEAST_ROWS or columns < LEAST_COLUMNS:
             return [heading, *legend]
         if not self._picture.has_points:
-            return [heading, *wrap(f" {self._absent}", width - 2, "dim")]
+            return [heading, *(line(" ", *one) for one in wrap(self._absent, width - 2, "dim"))]
         plot = plot_lines(spread_out(self._picture, columns), columns, rows, self._cursor)
         labels = Span(" " * (LABEL_WIDTH + 1) + place_labels(self._picture, columns), "dim")
         return [heading, *legend, *plot, fit_line((labels,), width)]
