@@ -5,8 +5,8 @@ import json
 import pytest
 
 from fttui_engine.runs.checkpoints import read_manifest
+from ranked_runs import assert_same_training
 from several_runs import numbers, weights
-from test_ranks import assert_same_training, ranked, tensors, without_dropout  # noqa: F401
 
 pytest.importorskip("deepspeed", reason="DeepSpeed is not installed: pip install deepspeed")
 
@@ -34,12 +34,15 @@ CELLS = {
 }
 
 
+def tensors(run):
+    from safetensors.torch import load_file
+
+    return load_file(next(run.output_dir.glob("*.safetensors")))
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_run_that_deepspeed_divides_is_that_of_one_process_and_resumes_exactly(
-    ranked,  # noqa: F811
-    without_dropout,  # noqa: F811
-    tmp_path,
-    cell,
+    ranked, without_dropout, tmp_path, cell
 ):
     content, kind = CELLS[cell]
     path = tmp_path / "ds_config.json"
