@@ -14,6 +14,7 @@ from fttui_engine.spec.resolved import read_spec
 from fttui_engine.spec.run_block import RunOptions
 from fttui_engine.train.data.dataset import Splits, load_splits
 from fttui_engine.train.data.packing import packs, refuse_if_mixed
+from fttui_engine.train.ending import stopped_before_training, write_result
 from fttui_engine.train.errors import CheckpointError, ModelError, StopRequestedError
 from fttui_engine.train.lean_imports import import_transformers
 from fttui_engine.train.loop.arguments import training_arguments
@@ -89,7 +90,7 @@ def train(
         config = meet(config, wanted_strategy, worker).settle(config)
         prepared = prepare(config, stage, worker)
     except StopRequestedError:
-        return _stopped_before_training(config, resume)
+        return stopped_before_training(config, resume)
 
     checkpoints = CheckpointFolder(
         output_dir,
@@ -121,22 +122,14 @@ def train(
             trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
         if watch:
             watch.end()
-    step, newest = reporter.step, str(checkpoints.newest) if checkpoints.newest else None
+    newest = str(checkpoints.newest) if checkpoints.newest else None
     if trainer.stopped:
-        message = f"Stopped at step {step} of {max_steps}."
-        return Outcome("stopped", step, max_steps, message, checkpoint=newest)
-
+        message = f"Stopped at step {reporter.step} of {max_steps}."
+        return Outcome("stopped", reporter.step, max_steps, message, checkpoint=newest)
     reporter.phase("save")
     best = load_best(trainer, checkpoints, resume) if config.load_best_model_at_end else ""
-    trainer.save_model(str(output_dir))
-    what = "adapter" if config.finetuning_type in ("lora", "oft") else "model"
-    message = f"Finished {step} steps; the {what} is in {output_dir}."
-    if trainer.ended_early:
-        message = f"Ended early: {_patience_words(config)}. " + message
-    message = f"{message} {best}".rstrip()
-    if config.do_predict and ranks.is_main:
-        message = f"{message} {_write_predictions(config, prepared, worker)}".rstrip()
-    return Outcome("finished", step, max_steps, message, checkpoint=newest)
+    message = write_result(trainer, config, prepared, worker, best)
+    return Outcome("finished", reporter.step, max_steps, message, checkpoint=newest)
 
 
 def meet(config: TrainingConfig, wanted_strategy: str, worker: Worker) -> Strategy:
@@ -257,40 +250,6 @@ def _unused_packages(config: TrainingConfig) -> tuple[str, ...]:
         # Found on a CPU, kernels makes bitsandbytes download one from the hub.
         unused.append("kernels")
     return tuple(unused)
-
-
-def _stopped_before_training(config: TrainingConfig, resume: ResumePoint | None) -> Outcome:
-    step = resume.step if resume else 0
-    return Outcome(
-        "stopped",
-        step,
-        config.max_steps if config.max_steps > 0 else None,
-        f"Stopped at step {step}, before training began.",
-        checkpoint=str(resume.path) if resume else None,
-    )
-
-
-def _write_predictions(config: TrainingConfig, prepared: Prepared, worker: Worker) -> str:
-    """Answer the evaluation data with the trained model; a stop leaves the rest to ``fttui predict``."""
-    from fttui_engine.train.inference.predict import Predictor, held_out_prompts, made_of, write_predictions
-
-    reporter = worker.reporter
-    reporter.phase("predict")
-    prompts = held_out_prompts(config, prepared.tokenizer, lambda _: None)
-    predictor = Predictor(
-        prepared.model.eval(), prepared.tokenizer, config, made_of(config, [config.output_dir])
-    )
-    try:
-        check_stop = worker.stop.check_alone
-        write_predictions(predictor, prompts, Path(config.output_dir), reporter.log, check_stop, replace=True)
-    except StopRequestedError:
-        return "Not all predictions are written: `fttui predict` writes them."
-    return ""
-
-
-def _patience_words(config: TrainingConfig) -> str:
-    count = config.early_stopping_steps
-    return f"{count} evaluations in a row brought no better {config.metric_for_best_model}"
 
 
 def _plan(
