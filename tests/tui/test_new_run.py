@@ -130,9 +130,11 @@ async def test_a_lost_connection_loses_nothing_either(home, here, open_cockpit):
     async with open_cockpit(NARROW) as screen:
         await screen.press("n")
         await screen.hears("f9 begins anew")
-        await screen.sees("[3 Data]", "Data  some-data")
-        await screen.press("escape")
+        await screen.sees("[1 Profile]", "▌*demo")
+        await screen.press("enter")
         await screen.sees("[2 Model]", "Model  some/model")
+        await screen.press("enter")
+        await screen.sees("[3 Data]", "Data  some-data")
         await screen.press("f9")
         await screen.sees("[1 Profile]", "▌*demo")
         await screen.until(lambda: kept(home) == "", "nothing to be kept")
@@ -279,6 +281,18 @@ async def test_a_change_that_is_wrong_is_explained_and_nothing_starts(home, here
         await screen.press("tab", "tab", *["backspace"] * 4, "5")
         await screen.sees("This configuration can be started", "5 (max_steps)")
     assert all_runs(home) == []
+
+
+async def test_a_run_may_wait_for_gpus(home, here, open_cockpit):
+    """It wants none here, and so its turn comes at once."""
+    async with open_cockpit(NARROW) as screen:
+        await to_step(screen, 5)
+        await screen.press("q")
+        await screen.hears("demo is")
+        run = find_run("demo", home)
+        assert run.queue_path.exists()
+        verbs.stop(run, now=True)
+        await screen.until(lambda: not summarize(run).state.is_live, "the run to end")
 
 
 async def test_a_name_that_is_none_is_explained(home, here, open_cockpit):

@@ -291,13 +291,15 @@ class Cockpit(App[None]):
 
     # What is done
 
-    def start(self, name: str, resolved: "Resolved") -> None:
-        """Start a run from a checked configuration."""
+    def start(self, name: str, resolved: "Resolved", *, queued: bool = False) -> None:
+        """Start a run from a checked configuration, at once or when GPUs are free."""
         from fttui_engine.launch import verbs
+        from fttui_engine.launch.queue import QueueWish
 
+        queue = QueueWish() if queued else None
         self.selected = key = f"{name} ..."
         self._pending.expect_new(key, name, time.time())
-        self._actions.start(key, lambda: verbs.start(resolved, name))
+        self._actions.start(key, lambda: verbs.start(resolved, name, queue=queue))
         self._show_expected()
 
     def stop(self, run_id: str, *, now: bool) -> None:

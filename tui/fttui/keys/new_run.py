@@ -8,14 +8,21 @@ _WITHOUT_REVIEW = NEW_RUN | NEW_RUN_HARDWARE
 
 NEW_RUN_KEYS: Final = (
     Key("new-next", "enter", "enter", "next", "next", "take it and go on", _WITHOUT_REVIEW),
-    Key("new-launch", "f10,enter", "enter", "launch", "start", "start the run", NEW_RUN_REVIEW, changes=True),
+    Key("new-launch", "enter", "enter", "launch", "start", "start the run", NEW_RUN_REVIEW, changes=True),
     Key("new-mark", "down", "down", "mark(1)", "choose", "next choice", _WITHOUT_REVIEW),
     Key(
         "new-mark-before", "up", "up", "mark(-1)", "choose", "choice before", _WITHOUT_REVIEW, in_footer=False
     ),
     Key("new-complete", "tab", "tab", "complete", "complete", "complete the path or name", NEW_RUN),
     Key(
-        "new-look", "f5", "f5", "look_at_all", "all data", "look at all records, not only the first", NEW_RUN
+        "new-look",
+        "f5",
+        "f5",
+        "look_at_all",
+        "all data",
+        "look at all records, not only the first",
+        NEW_RUN,
+        in_footer=False,
     ),
     Key("new-pick", "space", "space", "pick", "pick", "train on this GPU too, or no more", NEW_RUN_HARDWARE),
     Key(
@@ -23,6 +30,16 @@ NEW_RUN_KEYS: Final = (
     ),
     Key(
         "new-field", "tab", "tab", "complete", "fields", "to the name, the changes, and back", NEW_RUN_REVIEW
+    ),
+    Key(
+        "new-queue",
+        "q",
+        "q",
+        "queue",
+        "queue",
+        "start it by itself once enough GPUs are free",
+        NEW_RUN_REVIEW,
+        changes=True,
     ),
     Key(
         "new-probe",

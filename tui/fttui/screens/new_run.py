@@ -201,12 +201,19 @@ class NewRun(NewRunChecks):
 
     def action_launch(self) -> None:
         """Start the run; the next one begins with empty steps."""
+        self._launch(queued=False)
+
+    def action_queue(self) -> None:
+        """Let the run start by itself once as many GPUs are free as it wants."""
+        self._launch(queued=True)
+
+    def _launch(self, *, queued: bool) -> None:
         startable = self._startable()
         name = self._chosen_name(startable[1]) if startable else None
         if startable and name:
             self.cockpit.forget_new_run()
             self.app.pop_screen()
-            self.cockpit.start(name, startable[1])
+            self.cockpit.start(name, startable[1], queued=queued)
 
     def action_probe(self) -> None:
         """Train three steps on the longest examples and throw all away but the figure."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class ProfilesFound(Message):
     """The profiles were compared with this machine."""
 
-    def __init__(self, offers: list[ProfileOffer], kept: tuple[Wish, int] | None) -> None:
+    def __init__(self, offers: list[ProfileOffer], kept: Wish | None) -> None:
         super().__init__()
         self.offers, self.kept = offers, kept
 
@@ -115,9 +115,10 @@ class NewRunChecks(CockpitScreen):
         is_untouched = not self.draft.has_profile and self.draft.wish == Wish()
         self.draft.is_recalled = True
         if is_untouched and event.kept:
-            self.draft.wish, self.draft.has_profile = event.kept[0], True
-            self.go_to(event.kept[1])
-            self.cockpit.tell("This is where it was left; f9 begins anew.")
+            # Filled in, but at the first step: an enter that is already on its way must not start what it cannot see.
+            self.draft.wish, self.draft.has_profile = event.kept, True
+            self.go_to(0)
+            self.cockpit.tell("What was chosen before is filled in; f9 begins anew.")
         elif is_untouched:
             proposed = next((each.name for each in event.offers if each.is_proposed), "")
             self.draft.wish = self.draft.wish._replace(profile=proposed)
@@ -131,7 +132,7 @@ class NewRunChecks(CockpitScreen):
         if about(event.wish) != about(self.draft.wish):
             self.draft.probe = None
         self.draft.wish = event.wish
-        self.cockpit.wish_keeper.keep(event.wish, self.draft.step)
+        self.cockpit.wish_keeper.keep(event.wish)
         self._judge()
         self.step.show(self.draft)
 

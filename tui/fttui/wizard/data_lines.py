@@ -19,7 +19,9 @@ def report_lines(report: Mapping[str, Any], width: int, limit: int | None, *, in
     for text in report["log"]:
         lines += _indented(text, width, "warn" if text.startswith("warning") else "plain")
     if limit:
-        lines += _indented(f"Only the first {limit} records of each data set were looked at.", width, "note")
+        lines += _indented(
+            f"Only the first {limit} records of each data set were looked at; f5 looks at all.", width, "note"
+        )
     for name, split in (("train", report["train"]), *report["evaluation"].items()):
         lines += split_lines(name, split, width)
     marks = "green" if in_colour else "in [[ ]]"

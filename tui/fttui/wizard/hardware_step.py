@@ -118,8 +118,10 @@ class HardwareStep(Step, can_focus=True):
         if judged.resolved is not None:
             count = max(1, judged.resolved.run.process_count)
             strategy = judged.resolved.run.strategy
-            several = f"{count} processes share each step, strategy {strategy} (s changes it)."
-            texts.append((several if count > 1 else "One process: there is nothing to divide.", "plain"))
+            several = f"{count} processes share each step, strategy {strategy} (s changes it)"
+            why = ": ddp where each GPU has room for the whole model, else fsdp" if strategy == "auto" else ""
+            alone = "One process: there is nothing to divide."
+            texts.append((f"{several}{why}." if count > 1 else alone, "plain"))
         return texts + memory_texts(judged)
 
     def choose(self, value: str) -> None:

@@ -9,8 +9,6 @@ from fttui_engine.errors import FttuiError
 from fttui_engine.runs.files import read_json_or_none, write_json
 from fttui_engine.runs.home import ensure_home
 
-LAST_STEP = 4
-
 
 class WishKeeper:
     """Writes the newest wish in a thread; what was chosen before it need not be written."""
@@ -18,18 +16,18 @@ class WishKeeper:
     def __init__(self, home: Path, tell: Callable[[str], None]) -> None:
         self._path, self._tell = _path(home), tell
         self._lock = Lock()
-        self._newest: tuple[Wish, int] | None = None
+        self._newest: Wish | None = None
         self._is_writing = False
 
-    def keep(self, wish: Wish, step: int) -> None:
-        """Keep what was chosen, and how far somebody came."""
-        self._take((wish, step))
+    def keep(self, wish: Wish) -> None:
+        """Keep what was chosen."""
+        self._take(wish)
 
     def forget(self) -> None:
         """Keep nothing: the run was started, or something else is begun."""
         self._take(None)
 
-    def _take(self, newest: tuple[Wish, int] | None) -> None:
+    def _take(self, newest: Wish | None) -> None:
         with self._lock:
             self._newest = newest
             if self._is_writing:
@@ -46,7 +44,7 @@ class WishKeeper:
                     self._path.unlink(missing_ok=True)
                 else:
                     ensure_home(self._path.parent)
-                    write_json(self._path, {"wish": newest[0]._asdict(), "step": newest[1]}, durable=False)
+                    write_json(self._path, {"wish": newest._asdict()}, durable=False)
             except (OSError, FttuiError) as error:
                 # A full disk must not end the screen on which somebody may be choosing what to do about it.
                 self._tell(f"What was chosen for the new run cannot be kept: {error}")
@@ -56,14 +54,14 @@ class WishKeeper:
                     return
 
 
-def recall(home: Path) -> tuple[Wish, int] | None:
+def recall(home: Path) -> Wish | None:
     """What was kept, unless nothing was, or somebody else's release wrote something else."""
-    kept = read_json_or_none(_path(home)) or {}
-    wish, step = kept.get("wish"), kept.get("step")
-    if not isinstance(wish, dict) or not isinstance(step, int) or not 0 <= step <= LAST_STEP:
+    wish = (read_json_or_none(_path(home)) or {}).get("wish")
+    if not isinstance(wish, dict):
         return None
-    texts = {name: text for name, text in wish.items() if name in Wish._fields and isinstance(text, str)}
-    return Wish(**texts), step
+    return Wish(
+        **{name: text for name, text in wish.items() if name in Wish._fields and isinstance(text, str)}
+    )
 
 
 def _path(home: Path) -> Path:

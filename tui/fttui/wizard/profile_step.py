@@ -14,7 +14,7 @@ from fttui.wizard.step import OffersFound, Step, paragraphs, post_back
 NAME_WIDTH = 22
 MOST_FILES = 8
 NO_PROFILE = Choice(
-    "", line(Span(fit("-", NAME_WIDTH)), Span(" no profile: the file alone, or the defaults", "dim"))
+    "", line(Span(fit(" -", NAME_WIDTH + 1)), Span(" no profile: the file alone, or the defaults", "dim"))
 )
 
 
