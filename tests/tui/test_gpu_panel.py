@@ -130,6 +130,23 @@ def test_the_page_shows_old_values_of_a_gpu_only_with_their_age():
     assert not any("SM clock" in line or "slowed" in line or "free" in line for line in lost)
 
 
+@pytest.mark.parametrize(
+    ("size", "lost", "hung", "bad"),
+    [
+        ((80, 5), "GPU is lost", "no answer 12 s", "90% 71.2G Xid"),
+        ((120, 9), "GPU is lost (Xid 79) (last 89% 71.2G, 1m ago)", "no answer for 12 s (last", "Xid 48 free"),
+        ((200, 17), "fell off the bus: power, heat or slot; reboot this machine) (last 89%", "20s ago)", "Xid 48 free"),
+    ],
+)  # fmt: skip
+def test_a_gpu_in_trouble_says_why_and_how_old_its_values_are_as_wide_as_there_is_room(size, lost, hung, bad):
+    gpus = [gpu(index, read_at=900.0) for index in range(16)]
+    gpus[3] = gpus[3]._replace(trouble="no answer for 12 s", read_at=980.0)
+    gpus[5] = gpus[5]._replace(trouble=f"GPU is lost ({Xid(79, 990.0).text})")
+    gpus[6] = gpus[6]._replace(xids=(Xid(48, 1.0),))
+    text = "\n".join(panel(tuple(gpus), *size))
+    assert all(words in text for words in (lost, hung, bad))
+
+
 def test_a_lost_gpu_says_why_and_hides_no_other():
     unknown = dict.fromkeys(
         (

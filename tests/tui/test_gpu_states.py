@@ -99,7 +99,7 @@ def test_a_gpu_that_hangs_is_lost_and_comes_back_never_shows_old_values_as_new(d
         driver.becomes("two")
         second("97%", "71C", "other")
         driver.becomes("xid_lost")
-        second("--% GPU is lost (Xid 79: fell off the bus")
+        second("--% GPU is lost (Xid 79) (last 97% 5.0G, ")
         assert "97%" in terminal.screen.display[2], "the other GPU goes on"
         driver.becomes("two")
         second("97%", "71C", "Xid 79")

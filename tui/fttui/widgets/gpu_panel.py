@@ -125,7 +125,7 @@ def gpu_cell(gpu: Gpu, user: str, width: int, now: float, trail: GpuTrail | None
         hot = gpu.temperature_celsius is not None and gpu.temperature_celsius >= HOT_CELSIUS
         spans.append(Span(f" {_celsius(gpu)} ", "warn" if hot else "plain"))
     mark = _mark(gpu)
-    spans += [Span(f" {mark}", "warn")] if mark else []
+    spans += [Span(f" {mark if middle else mark[:4].strip()}", "warn")] if mark else []
     if middle:
         spans.append(Span(f" {user}", _user_role(user)))
     return fit_line(tuple(spans), width)
@@ -139,15 +139,20 @@ def _troubled_cell(gpu: Gpu, width: int, now: float) -> Line:
         spans.append(Span(fit(one_line(gpu.name).removeprefix("NVIDIA "), min(22, width - 58)) + " "))
     if width >= MIDDLE_CELL:
         spans.append(Span("--% ", "dim"))
-    # The words of NVML stand before the explanation of the Xid, so that cutting it off leaves the reason.
-    spans.append(Span(fit(reason, width - width_of(spans)).rstrip(), "bad"))
+    last = ""
     if gpu.answers and gpu.read_at is not None:
         load = "--" if gpu.utilization_percent is None else f"{gpu.utilization_percent}"
         last = (
             f" (last {load}% {figures.memory(gpu.memory_used_bytes)}, {figures.age(now - gpu.read_at)} ago)"
         )
-        if width_of(spans) + len(last) <= width:
-            spans.append(Span(last, "dim"))
+    room = width - width_of(spans)
+    # The age of the last values is worth more than what an Xid means, which the page says.
+    xid = reason.partition(": ")[0] + ")"
+    brief = reason.partition(" (")[0].replace(" for ", " ")
+    shown = next(
+        (text for text in (reason, xid if "Xid" in xid else reason, brief) if len(text + last) <= room), brief
+    )
+    spans += [Span(fit(shown, room).rstrip(), "bad"), Span(last if len(shown + last) <= room else "", "dim")]
     return fit_line(tuple(spans), width)
 
 
