@@ -117,6 +117,26 @@ def test_a_gpu_that_others_use_that_hangs_or_is_lost_is_set_aside_for_as_long(
     assert gpus(run) == [1]
 
 
+def test_a_run_whose_gpu_was_lost_waits_for_another(
+    queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver_state, config = tmp_path / "nvml", tmp_path / "c.yaml"
+    driver_state.write_text("eight_p4")
+    monkeypatch.delenv("FAKE_NVML")
+    monkeypatch.setenv("FAKE_NVML_FILE", str(driver_state))
+    lost = "[ $FTTUI_ATTEMPT = 2 ] && exit 0; echo lost_gpu > nvml; echo NVRM: Xid 79, GPU has fallen off the bus; exit 1"
+    settings = {"command": ["sh", "-c", lost], "gpus": [1], "restart": {"max": 2, "backoff_seconds": 0.1}}
+    config.write_text(json.dumps({"run": settings}))
+    queue.driver.cli("start", config, "--queue", check=0, cwd=tmp_path)
+    run = find_run("c", queue.driver.home)
+    queue.waits(run, "GPU 1: set aside, it does not answer")
+    assert not any(map(holder_of, LEASES)) and gpus(run) is None
+    assert queue.driver.happened(run, "restart_planned")
+    driver_state.write_text("eight_p4")
+    assert queue.driver.end(run).state is State.FINISHED
+    assert (run.latest_attempt_number(), gpus(run)) == (2, [1])
+
+
 def test_gpus_of_a_run_are_nobody_elses_until_its_last_process_is_gone(queue: Queue, tmp_path: Path) -> None:
     run = queue.add("holder", "--gpus", 2)
     queue.driver.reach(run, State.RUNNING)

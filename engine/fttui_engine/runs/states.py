@@ -37,8 +37,8 @@ _NEXT: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.STARTING, State.STOPPING}) | _ENDED,
     # Back in line, where somebody else took the GPU before the attempt had a process.
     State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.QUEUED}) | _ENDED,
-    # Starting again by itself, after a failure.
-    State.RUNNING: frozenset({State.STARTING, State.STOPPING}) | _ENDED,
+    # Starting again by itself, after a failure; where its GPU was lost, in line for another one.
+    State.RUNNING: frozenset({State.STARTING, State.STOPPING, State.QUEUED}) | _ENDED,
     State.STOPPING: _ENDED,
     **{ended: frozenset({State.STARTING, State.QUEUED}) for ended in _ENDED},
 }

@@ -164,7 +164,7 @@ class Keeper:
             os._exit(EXEC_FAILED)
 
     def _obey(self) -> None:
-        """Do what the supervisor asks: the only wish that it has is the start of the next attempt."""
+        """Do what the supervisor asks: start the next attempt, or let go of the leases."""
         while True:
             try:
                 message, leases, _, _ = socket.recv_fds(self._ours, 64, MOST_LEASES)
@@ -174,6 +174,9 @@ class Keeper:
             for lease in leases:
                 os.set_inheritable(lease, False)
             verb, _, number = message.partition(b" ")
+            if verb == b"release" and not self._attempt_pid:
+                while self._leases:
+                    os.close(self._leases.pop())
             latest = self._attempt.number if self._attempt else 0
             if verb == b"start" and number.isdigit() and not self._attempt_pid and int(number) > latest:
                 self._start_attempt(int(number))

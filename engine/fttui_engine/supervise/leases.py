@@ -224,7 +224,7 @@ def _checked(folder: Path) -> Path:
     what = "is no folder" if not stat.S_ISDIR(status.st_mode) else f"has the mode {mode:o}, not 1777"
     raise LeaseError(
         f"the folder of GPU leases {folder} {what}",
-        f"let {user_name(status.st_uid)} or root delete it, or set {FOLDER_VARIABLE} to another folder for all users",
+        f"let its owner, {user_name(status.st_uid)}, delete it, or set {FOLDER_VARIABLE} to another folder for all users",
     )
 
 

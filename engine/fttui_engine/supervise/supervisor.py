@@ -34,6 +34,7 @@ from fttui_engine.supervise.evidence import (
     what_restarted,
     witnessed_exit,
 )
+from fttui_engine.supervise.gpu_environment import with_gpus
 from fttui_engine.supervise.keeper_link import KeeperLink
 from fttui_engine.supervise.log_cap import LogCap
 from fttui_engine.supervise.notices import Notices
@@ -50,6 +51,7 @@ QUEUED_POLL_SECONDS = 1.0
 GRACE_SECONDS = 60.0
 """For a run whose plan cannot be read."""
 
+GPU_LOST = "gpu_lost"
 PHASES = {"loading": "loading the model", "data": "preparing the data"}
 
 
@@ -262,8 +264,14 @@ class Supervisor:
         attempt = self._run.attempt(self._attempt.number + 1)
         if not attempt.path.exists():
             attempt.create(restart.request)
+        # Another GPU may do; whoever started it at once chose the one that it has.
+        queues = verdict.exit.kind == GPU_LOST and self._run.queue_path.exists()
+        if queues:
+            self._keeper.send("release", [])
+            self._plan = with_gpus(self._plan, None)._replace(leases=())
+            self._run.write_plan(self._plan)
         self._journal.move(
-            State.STARTING,
+            State.QUEUED if queues else State.STARTING,
             RESTART_PLANNED,
             f"{verdict.exit.message} {restart.message}",
             attempt=attempt.number,
