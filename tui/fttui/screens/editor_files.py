@@ -22,6 +22,7 @@ class EditorFiles(EditorBase):
     _adopted: Path | None = None
     """A draft that was restored; dropped once our own holds its text."""
     changed_on_disk = False
+    is_saving = False
 
     def on_mount(self) -> None:
         """Open what is wanted."""
@@ -108,6 +109,9 @@ class EditorFiles(EditorBase):
             now = opened.content if seen == self._seen else content_now(opened.path)
         except OSError as error:
             seen, now = str(error), None
+        if self.is_saving:
+            # Ours, half known: what it holds then is told with the save.
+            return
         if seen != self._seen and now != opened.content and opened.content is not None:
             self.post_safely(WorkDone(lambda: self._found_changed(opened, is_gone=now is None)))
         self._seen = seen

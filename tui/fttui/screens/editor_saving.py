@@ -9,7 +9,7 @@ from fttui.editor.files import OpenedFile, content_now, open_file, save_file
 from fttui.screens.editor_dialogs import AskText, PickOne, Reading, answer
 from fttui.screens.editor_files import EditorFiles
 from fttui.screens.editor_reading import text_difference
-from fttui_engine.errors import WrongRequestError
+from fttui_engine.errors import FttuiError, WrongRequestError
 
 
 class EditorSaving(EditorFiles):
@@ -51,9 +51,9 @@ class EditorSaving(EditorFiles):
     ) -> None:
         """Write the text to a file that was read before; ``force`` also over what somebody else wrote since."""
         document = self.document
-        if document is None:
+        if document is None or self.is_saving:
             return
-        text = document.text
+        text, self.is_saving = document.text, True
 
         def work() -> OpenedFile | None:
             now = content_now(opened.path)
@@ -62,6 +62,7 @@ class EditorSaving(EditorFiles):
             return save_file(opened, text)
 
         def saved(result: OpenedFile | None) -> None:
+            self.is_saving = False
             if result is None:
                 self._ask_about_conflict(opened, then)
                 return
@@ -73,7 +74,11 @@ class EditorSaving(EditorFiles):
             if then:
                 then()
 
-        self.in_thread(_as_fttui_error(work, opened.path), saved)
+        def failed(error: FttuiError) -> None:
+            self.is_saving = False
+            self.tell_error(error)
+
+        self.in_thread(_as_fttui_error(work, opened.path), saved, failed)
 
     def _ask_about_conflict(self, opened: OpenedFile, then: Callable[[], object] | None) -> None:
         def answered(chosen: str | None) -> None:
