@@ -83,6 +83,7 @@ KEPT: dict[str, Any] = {"gradient_checkpointing": False}
 FULL: dict[str, Any] = {"finetuning_type": "full"}
 FREEZE: dict[str, Any] = {"finetuning_type": "freeze"}
 ATTENTION: dict[str, Any] = {"lora_target": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+OFT: dict[str, Any] = {"finetuning_type": "oft"}
 ANSWERS: dict[str, Any] = {"stage": "ppo", "cutoff_len": 256, "max_new_tokens": 128}
 # So that the experts themselves take most.
 FEW_TOKENS: dict[str, Any] = {"cutoff_len": 64}
@@ -120,6 +121,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("llama", {"bf16": True, "stage": "kto", "per_device_train_batch_size": 2}),
     ("llama", {"bf16": True, "stage": "rm"} | FULL),
     ("llama", {"bf16": True, "stage": "rm"} | KEPT),
+    ("llama", {"bf16": True} | OFT | KEPT),
+    ("llama", {"oft_rank": 4} | OFT | KEPT),
     ("llama", {"bf16": True} | ANSWERS),
     ("llama", {"bf16": True} | ANSWERS | FULL | KEPT),
     ("llama", {"per_device_train_batch_size": 2} | ANSWERS | KEPT),
@@ -244,7 +247,7 @@ def made(config: Any, values: dict[str, Any]) -> Any:
     )
     model.config.use_cache = False
     match settings.finetuning_type:
-        case "lora":
+        case "lora" | "oft":
             model = add_adapter(model, settings)
         case "freeze":
             freeze(model, settings)

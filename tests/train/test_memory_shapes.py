@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import LoraConfig, OFTConfig, TaskType, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from fttui_engine.spec.memory.model_config import DEMO_CONFIG, read_model_config
 from fttui_engine.spec.memory.model_shape import EXPERT_TYPES, KNOWN_TYPES, ModelShape, read_shape
-from fttui_engine.spec.memory.trained_weights import adapter_weights
+from fttui_engine.spec.memory.trained_weights import adapter_weights, rotation_weights
 
 SIZES = {
     "vocab_size": 1000,
@@ -114,6 +114,22 @@ def test_chosen_layers_are_counted_as_peft_counts_them(
     assert ours.adapter_weights + ours.module_weights == trained(
         model, 4, list(targets), list(modules) or None
     )
+
+
+@pytest.mark.parametrize(("blocks", "width"), [(0, 32), (0, 8), (4, 32)])
+@pytest.mark.parametrize("targets", [("all",), ("q_proj", "down_proj")])
+def test_rotations_are_counted_as_peft_counts_them(
+    blocks: int, width: int, targets: tuple[str, ...], tmp_path: Path
+) -> None:
+    model, shape = made("llama", {}, tmp_path)
+    oft = OFTConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=blocks,
+        oft_block_size=0 if blocks else width,
+        target_modules="all-linear" if targets == ("all",) else list(targets),
+    )
+    real = count(weight for weight in get_peft_model(model, oft).parameters() if weight.requires_grad)
+    assert rotation_weights(shape, blocks, width, targets).adapter_weights == real
 
 
 def test_the_demo_model_is_the_one_that_is_predicted(tiny_model: Path) -> None:

@@ -34,7 +34,12 @@ def saved_bytes(shape: ModelShape, work: Workload, *, trained: bool) -> int:
         + wide
         + _experts(shape, work)
     )
-    return tokens(work) * per_token + expert_copy_bytes(shape, work)
+    return tokens(work) * per_token + expert_copy_bytes(shape, work) + _rotation_bytes(work)
+
+
+def _rotation_bytes(work: Workload) -> int:
+    """What a layer's rotations are computed from: three powers of each, and what is multiplied of them."""
+    return work.trained.rotation_numbers * 14
 
 
 def expert_copy_bytes(shape: ModelShape, work: Workload) -> int:

@@ -26,6 +26,8 @@ class Trained(NamedTuple):
     trains_head: bool = False
     # Whether the experts of a mixture learn, by adapters or themselves.
     trains_experts: bool = False
+    # Under oft, the numbers of the rotations of one layer: all blocks of all its linears, as square matrices.
+    rotation_numbers: int = 0
 
 
 # Advice predicts some 30 variants of one run, nearly all with the same adapter; 80 layers take 0.5 ms each time.
@@ -102,6 +104,40 @@ def _of_experts(experts: Experts, hidden: int, rank: int, *, with_router: bool) 
     first = 2 * rank * experts.number * (hidden + 2 * experts.width)
     second = rank * experts.number * (experts.width + hidden)
     return first + second + rank * (hidden + experts.number) * with_router
+
+
+def rotation_weights(shape: ModelShape, blocks: int, width: int, targets: "tuple[str, ...]") -> Trained:
+    """What OFT trains: half of each square block; ``blocks`` of them for each input, or where that is 0 of one ``width``."""
+    if shape.experts:
+        raise UnknownShapeError("Memory is not predicted for finetuning_type: oft on a mixture of experts.")
+    found = [
+        linear for linear in shape.linears if targets == ("all",) or _is_meant(f"x.{linear.name}", targets)
+    ]
+    names = {target.rpartition(".")[2] for target in targets} - {
+        linear.name.rpartition(".")[2] for linear in found
+    }
+    if names - {"all"} or not found:
+        raise UnknownShapeError(
+            f"oft_target: {', '.join(sorted(names))} is none of the layers whose size is known."
+        )
+    weights = rotations = 0
+    for linear in found:
+        if linear.inputs % (blocks or width):
+            raise UnknownShapeError(
+                f"{linear.name} has {linear.inputs} inputs, of which blocks of oft are no whole part."
+            )
+        block = linear.inputs // blocks if blocks else width
+        weights += linear.inputs * (block - 1) // 2
+        rotations += linear.inputs * block
+    return Trained(
+        shape.layers * weights,
+        0,
+        0,
+        0,
+        frozenset(linear.name for linear in found),
+        layers_in_backward=shape.layers,
+        rotation_numbers=rotations,
+    )
 
 
 def _places(shape: ModelShape) -> list[tuple[str, int, int]]:

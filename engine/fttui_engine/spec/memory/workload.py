@@ -4,7 +4,13 @@ from typing import Any, NamedTuple
 
 from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError
 from fttui_engine.spec.memory.sharing import ONE, Sharing, read_sharing
-from fttui_engine.spec.memory.trained_weights import Trained, adapter_weights, all_weights, frozen_but_some
+from fttui_engine.spec.memory.trained_weights import (
+    Trained,
+    adapter_weights,
+    all_weights,
+    frozen_but_some,
+    rotation_weights,
+)
 
 # Keys whose value must be right for a prediction to be about the run that was meant.
 DECISIVE_KEYS = frozenset(
@@ -19,6 +25,9 @@ DECISIVE_KEYS = frozenset(
         "lora_dropout",
         "use_dora",
         "additional_target",
+        "oft_rank",
+        "oft_block_size",
+        "oft_target",
         "freeze_trainable_layers",
         "freeze_trainable_modules",
         "freeze_extra_modules",
@@ -118,7 +127,7 @@ class Workload(NamedTuple):
     @property
     def is_lora(self) -> bool:
         """Whether adapters are trained, and the model below them is not."""
-        return self.method == "lora"
+        return self.method in ("lora", "oft")
 
     @property
     def processes(self) -> int:
@@ -154,7 +163,7 @@ def read_workload(values: dict[str, Any], shape: ModelShape, *, on_cpu: bool, pr
         method=method,
         stage=stage,
         trained=trained,
-        rank=values["lora_rank"],
+        rank=values["lora_rank"] if method == "lora" else 0,
         has_dropout=method == "lora" and values["lora_dropout"] > 0,
         uses_dora=method == "lora" and values.get("use_dora", False),
         weight_bytes=weight_bytes,
@@ -190,11 +199,11 @@ def _refuse_what_is_not_known(values: dict[str, Any]) -> None:
     method, stage, bits = values["finetuning_type"], values["stage"], values.get("quantization_bit")
     if values.get("use_llama_pro"):
         raise UnknownShapeError("Memory is not predicted for use_llama_pro.")
-    if method not in ("lora", "full", "freeze"):
+    if method not in ("lora", "oft", "full", "freeze"):
         raise UnknownShapeError(f"Memory is not predicted for finetuning_type: {method} yet.")
     if stage not in ("sft", "pt", "rm", "dpo", "kto", "ppo"):
         raise UnknownShapeError(f"Memory is not predicted for stage: {stage} yet.")
-    if bits is not None and method != "lora":
+    if bits is not None and method not in ("lora", "oft"):
         raise UnknownShapeError("There is no prediction for packed weights that are trained themselves.")
 
 
@@ -206,6 +215,11 @@ def _trained(values: dict[str, Any], shape: ModelShape) -> Trained:
             return adapter_weights(
                 shape, values["lora_rank"], targets, modules, lengths=values.get("use_dora", False)
             )
+        case "oft":
+            if values.get("additional_target"):
+                raise UnknownShapeError("Memory is not predicted for additional_target under oft.")
+            targets = tuple(values["oft_target"])
+            return rotation_weights(shape, values["oft_rank"], values["oft_block_size"], targets)
         case "freeze":
             parts = tuple(values["freeze_trainable_modules"])
             extra = tuple(values.get("freeze_extra_modules") or ())
@@ -259,7 +273,8 @@ def _reward_bits(values: dict[str, Any], own_bits: int) -> int | None:
         return None
     if values["reward_model_type"] == "lora":
         # An adapter, read with its model where the weights below it change.
-        return None if values["finetuning_type"] == "lora" else own_bits
+        # Only LoRA is switched in on the same weights.
+        return None if values["finetuning_type"] in ("lora", "oft") else own_bits
     return int(values.get("reward_model_quantization_bit") or own_bits)
 
 
