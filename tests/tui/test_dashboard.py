@@ -114,6 +114,22 @@ async def test_more_runs_than_rows_scroll_with_the_selection(make_run, open_cock
         await screen.sees(f"▌ v finished    {last}")
 
 
+async def test_only_the_runs_with_the_words_asked_for_are_listed(six_runs, open_cockpit):
+    async with open_cockpit((120, 40), select="long-run") as screen:
+        await screen.sees("1-6 of 6")
+        await screen.press("slash", *"fail", "enter")
+        await screen.sees("only fail  1-1 of 1", "x failed      out-of-memory", "Loss  out-of-memory")
+        assert "asked-to-stop" not in screen.text
+        await screen.press("j", "j")
+        assert screen.cockpit.selected == "out-of-memory"
+        await screen.press("slash", *" nothing", "enter")
+        await screen.sees("No run has", "/ asks for other words")
+        await screen.press("slash")
+        await screen.sees("only runs with:")
+        await screen.press("escape", "slash", "ctrl+u", "delete", "enter")
+        await screen.sees("1-6 of 6", "asked-to-stop")
+
+
 async def test_a_damaged_run_directory_does_not_hide_the_others(make_run, open_cockpit):
     broken, odd = make_run("broken"), make_run("odd", step=3)
     make_run("sound", step=5)
@@ -127,7 +143,7 @@ async def test_a_damaged_run_directory_does_not_hide_the_others(make_run, open_c
 
 
 async def test_help_lists_every_key_of_the_screen(open_cockpit):
-    async with open_cockpit() as screen:
+    async with open_cockpit((80, 60)) as screen:
         await screen.press("question_mark")
         for key in keys_of("dashboard"):
             await screen.sees(key.help[:40])

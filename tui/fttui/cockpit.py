@@ -4,21 +4,17 @@ import asyncio
 import contextlib
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from textual import events
-from textual.app import App
-from textual.filter import Monochrome, NoColor
 from textual.screen import ModalScreen
 
 from fttui import clipboard
 from fttui.actions import Actions
-from fttui.ascii_only import AsciiOnly, wants_ascii
 from fttui.charts.picture import ChartRequest
 from fttui.collector import Collector
 from fttui.key_order import KeyOrder
-from fttui.keys import KEYS, Scope
-from fttui.keys.keymap import Keymap
+from fttui.keys import Scope
 from fttui.messages import ActionEnded, SnapshotTaken, ThreadCrashed, TroubleMet
 from fttui.pending import PendingActions
 from fttui.screens.dashboard import Dashboard
@@ -27,35 +23,25 @@ from fttui.screens.run_screen import CockpitScreen
 from fttui.session import Session, SessionKeeper
 from fttui.settings import Settings
 from fttui.snapshot import Snapshot
-from fttui.themes import TEXTUAL_THEMES, fitting_theme
+from fttui.user_app import UserApp
 from fttui.wizard.draft import Draft
 from fttui.wizard.keeping import WishKeeper
 from fttui_engine.runs.home import state_home
-from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from textual.actions import ActionParseResult
-    from textual.dom import DOMNode
-    from textual.filter import LineFilter
     from textual.message import Message
 
     from fttui.editor.document import Source
     from fttui.recording import Recording
     from fttui_engine.spec.resolved import Resolved
 
-Severity = Literal["information", "warning", "error"]
-TOAST_SECONDS = 6.0
-ERROR_TOAST_SECONDS = 12.0
 BEHIND_DIALOG_SECONDS = 5.0
 """How old the numbers around an open dialog may get; Textual paints the whole screen for them (6 to 24 KB)."""
 SESSION_SECONDS = 1.0
-READ_ONLY = "Read-only: nothing is changed from here."
 
 
-class Cockpit(App[None]):
+class Cockpit(UserApp):
     """Shows runs and does to them what the keys say; owns no run and is the parent of none."""
 
     CSS_PATH = "cockpit.tcss"
@@ -76,14 +62,13 @@ class Cockpit(App[None]):
         edits: "Source | None" = None,
         recording: "Recording | None" = None,
     ) -> None:
-        super().__init__()
-        self.settings = settings or Settings()
-        self.keymap = Keymap(self.settings.keymap)
-        self._dress()
+        super().__init__(settings or Settings())
         self.home = home or state_home()
         self.snapshot: Snapshot | None = None
         self.selected = session.run
         self._begins_at, self._edits = session.screen, edits
+        self.run_filter = session.run_filter
+        """Words that a run must have in its name or state to be listed."""
         self.marked = session.marked
         """The runs that charts and configurations are compared with."""
         self.chart = ChartRequest()
@@ -122,41 +107,13 @@ class Cockpit(App[None]):
         # The header says so when the snapshots stop coming, which no snapshot can.
         self.set_interval(2.0, self._redraw_header)
         self.set_interval(SESSION_SECONDS, self._keep_session)
-        for problem in (*self.settings.problems, *self.keymap.problems):
-            self.tell(problem, "warning")
+        self.tell_problems()
 
     def on_unmount(self) -> None:
         """End the threads."""
         self._collector.close()
 
-    # How it looks and what the keys are
-
-    def _dress(self) -> None:
-        """Take on the colours, characters and keys of the settings."""
-        for theme in TEXTUAL_THEMES:
-            self.register_theme(theme)
-        self.theme = fitting_theme(self.settings.theme, self.console.color_system, no_color=self.no_color)
-        self.set_keymap(self.keymap.for_textual)
-        is_ascii = wants_ascii() if self.settings.ascii is None else self.settings.ascii
-        self._ascii_only = AsciiOnly(enabled=is_ascii)
-        self.set_class(is_ascii, "-ascii")
-
-    def get_line_filters(self) -> "Sequence[LineFilter]":
-        """Return what every line passes through before it is sent."""
-        filters = [NoColor() if isinstance(each, Monochrome) else each for each in super().get_line_filters()]
-        return [*filters, self._ascii_only] if self._ascii_only.enabled else filters
-
-    async def run_action(
-        self,
-        action: "str | ActionParseResult",
-        default_namespace: "DOMNode | None" = None,
-        namespaces: "Mapping[str, DOMNode] | None" = None,
-    ) -> bool:
-        """Do what a key stands for; in read-only mode nothing that changes anything."""
-        if self.settings.read_only and any(key.changes and key.action == action for key in KEYS):
-            self.tell(READ_ONLY, "warning")
-            return True
-        return await super().run_action(action, default_namespace, namespaces)
+    # What the palette offers
 
     def action_take_theme(self, name: str) -> None:
         """Change to a theme, for good."""
@@ -176,7 +133,7 @@ class Cockpit(App[None]):
         scopes = [each.SCOPE for each in self.screen_stack if isinstance(each, CockpitScreen)]
         screen: Scope = next((scope for scope in reversed(scopes) if scope in PLACES), "dashboard")
         if self.settings.restore_session and self.snapshot:
-            self._session.keep(Session(screen, self.selected, self.marked))
+            self._session.keep(Session(screen, self.selected, self.marked, self.run_filter))
 
     def post_from_thread(self, message: "Message") -> None:
         """Post a message from any thread; after the end there is nobody to tell."""
@@ -251,11 +208,6 @@ class Cockpit(App[None]):
         without = tuple(each for each in self.marked if each != run_id)
         self.marked = (*self.marked, run_id) if len(without) == len(self.marked) else without
         self._show()
-
-    def tell(self, text: str, severity: Severity = "information") -> None:
-        """Show a sentence for some seconds."""
-        timeout = ERROR_TOAST_SECONDS if severity == "error" else TOAST_SECONDS
-        self.notify(one_line(text), severity=severity, timeout=timeout, markup=False)
 
     def copy(self, text: str) -> None:
         """Copy a text to the clipboard of the terminal."""

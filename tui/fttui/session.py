@@ -13,11 +13,12 @@ FILE_NAME = "screens.json"
 
 
 class Session(NamedTuple):
-    """A screen, the selected run and the runs marked for comparison."""
+    """A screen, the selected run, the runs marked for comparison, and which runs are listed."""
 
     screen: Scope = "dashboard"
     run: str | None = None
     marked: tuple[str, ...] = ()
+    run_filter: str = ""
 
 
 def read_session(home: Path) -> tuple[Session, str]:
@@ -31,10 +32,11 @@ def read_session(home: Path) -> tuple[Session, str]:
         return Session(), f"Where the screens were left cannot be read ({path}: {error}); they begin anew."
     fields: dict[str, Any] = value if isinstance(value, dict) else {}
     screen = next((each for each in get_args(Scope) if each == fields.get("screen")), None)
-    run, marked = fields.get("run"), fields.get("marked")
-    if screen is None or not isinstance(run, str | None) or not isinstance(marked, list):
+    run, marked, run_filter = fields.get("run"), fields.get("marked"), fields.get("run_filter", "")
+    is_sound = isinstance(run, str | None) and isinstance(run_filter, str)
+    if screen is None or not is_sound or not isinstance(marked, list):
         return Session(), f"Where the screens were left is not understood ({path}); they begin anew."
-    return Session(screen, run, tuple(each for each in marked if isinstance(each, str))), ""
+    return Session(screen, run, tuple(each for each in marked if isinstance(each, str)), run_filter), ""
 
 
 class SessionKeeper:

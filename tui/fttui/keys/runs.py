@@ -78,6 +78,16 @@ WAY_KEYS: Final = (
 )
 
 MOVE_KEYS: Final = (
+    Key(
+        "filter",
+        "slash",
+        "/",
+        "ask_filter",
+        "filter",
+        "list only runs with these words in name or state; nothing lists all",
+        DASHBOARD,
+        in_footer=False,
+    ),
     Key("down", "j,down", "j", "move(1)", "down", "next run", DASHBOARD, in_footer=False),
     Key("up", "k,up", "k", "move(-1)", "up", "previous run", DASHBOARD, in_footer=False),
     Key("first", "g,home", "g", "move(-100000)", "first", "first run", DASHBOARD, in_footer=False),

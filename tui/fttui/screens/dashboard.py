@@ -1,5 +1,6 @@
 """The dashboard: the machine, all runs, and the selected one at a glance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -20,7 +21,9 @@ from fttui.widgets.header import HeaderLine
 from fttui.widgets.key_line import KeyLine
 from fttui.widgets.log_tail import LogTail
 from fttui.widgets.loss_chart import LossChart
-from fttui.widgets.run_table import ROWS_TITLE, RunTable
+from fttui.widgets.prompt import Prompt
+from fttui.widgets.run_table import ROWS_TITLE, RunTable, matching
+from fttui_engine.runs.summary import RunSummary
 
 WIDE = 180
 """From this width on, the selected run stands beside the table instead of below it."""
@@ -57,6 +60,7 @@ class Dashboard(RunScreen):
 
     SCOPE = "dashboard"
     STAYS_WITHOUT_RUN = True
+    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dashboard")]
 
     def __init__(self) -> None:
@@ -71,6 +75,7 @@ class Dashboard(RunScreen):
         self._chart = LossChart(id="chart")
         self._facts = Facts(id="facts")
         self._log = LogTail(id="log")
+        self._prompt = Prompt()
         self._keys = KeyLine("dashboard")
 
     def compose(self) -> ComposeResult:
@@ -86,6 +91,7 @@ class Dashboard(RunScreen):
                     yield self._chart
                     yield self._facts
                 yield self._log
+        yield self._prompt
         yield self._keys
 
     def show(self, snapshot: Snapshot) -> None:
@@ -95,7 +101,7 @@ class Dashboard(RunScreen):
         detail = snapshot.detail if run and snapshot.detail and snapshot.detail.run_id == run.id else None
         self._header.show(snapshot)
         self._gpus.show(snapshot)
-        self._runs.select(self.cockpit.selected, self.cockpit.marked)
+        self._runs.select(self.cockpit.selected, self.cockpit.marked, self.cockpit.run_filter)
         self._runs.show(snapshot)
         self._facts.show(run, detail, snapshot.taken_at)
         self._keys.show(self.idle_keys())
@@ -111,7 +117,7 @@ class Dashboard(RunScreen):
 
     def _arrange(self, snapshot: Snapshot) -> None:
         width, height = self.app.size
-        wanted = heights(width, height, wanted_height(snapshot.hardware, width), len(snapshot.runs))
+        wanted = heights(width, height, wanted_height(snapshot.hardware, width), len(self._listed(snapshot)))
         self._facts.set_class(speaks(self.run_shown), "-spoken")
         if wanted == self._heights:
             return
@@ -130,9 +136,9 @@ class Dashboard(RunScreen):
     def action_move(self, rows: int) -> None:
         """Select another run."""
         snapshot = self.cockpit.snapshot
-        if snapshot is None or not snapshot.runs:
+        if snapshot is None or not self._listed(snapshot):
             return
-        ids = [run.id for run in snapshot.runs]
+        ids = [run.id for run in self._listed(snapshot)]
         at = ids.index(self.cockpit.selected) if self.cockpit.selected in ids else 0
         self.cockpit.select(ids[min(max(0, at + rows), len(ids) - 1)])
 
@@ -141,6 +147,24 @@ class Dashboard(RunScreen):
         from fttui.screens.doctor_page import DoctorPage
 
         self.app.push_screen(DoctorPage())
+
+    def _listed(self, snapshot: Snapshot) -> Sequence[RunSummary]:
+        return matching(snapshot.runs, self.cockpit.run_filter)
+
+    def action_ask_filter(self) -> None:
+        """Ask for the words that the runs listed must have."""
+        self._prompt.ask("filter", "only runs with:", self.cockpit.run_filter, in_place_of=self._keys)
+
+    def on_prompt_answered(self, event: Prompt.Answered) -> None:
+        """List the runs with these words, the first of them selected unless the selected one is among them."""
+        self._prompt.close()
+        self.cockpit.run_filter = event.text.strip()
+        snapshot = self.cockpit.snapshot
+        listed = self._listed(snapshot) if snapshot else ()
+        if listed and self.cockpit.selected not in {run.id for run in listed}:
+            self.cockpit.select(listed[0].id)
+        elif snapshot:
+            self.show(snapshot)
 
     def action_open_gpus(self) -> None:
         """Show the GPUs in full."""

@@ -47,24 +47,34 @@ COLUMNS = (
 )
 
 
+def matching(runs: Sequence[RunSummary], words: str) -> tuple[RunSummary, ...]:
+    """Return the runs that have all these words in their name or state."""
+    wanted = words.lower().split()
+    return tuple(run for run in runs if all(word in f"{run.id} {run.state}".lower() for word in wanted))
+
+
 class RunTable(SnapshotPanel):
     """Lists the runs of a snapshot and marks the selected one."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._selected: str | None = None
+        self._filter = ""
         self._marked: Collection[str] = ()
         self._first = 0
 
-    def select(self, selected: str | None, marked: Collection[str]) -> None:
-        """Say which run the next snapshot shows as selected, and which as marked."""
-        self._selected, self._marked = selected, marked
+    def select(self, selected: str | None, marked: Collection[str], words: str) -> None:
+        """Say which run of the next snapshot is selected, which are marked, and with which words the others stay out."""
+        self._selected, self._marked, self._filter = selected, marked, words
 
     def draw(self, width: int, height: int) -> Sequence[Line]:
         """Return heading, column titles and as many runs as fit around the selected one."""
         if self._snapshot is None:
             return [rule("Runs", width)]
-        runs = self._snapshot.runs
+        runs = matching(self._snapshot.runs, self._filter)
+        if self._filter and not runs:
+            sentence = f"No run has {self._filter!r} in its name or state; / asks for other words."
+            return [rule("Runs", width), line(Span(f" {sentence}", "dim"))]
         rows = max(1, height - ROWS_TITLE)
         chosen = next((index for index, run in enumerate(runs) if run.id == self._selected), 0)
         self._first = min(max(self._first, chosen - rows + 1), chosen, max(0, len(runs) - rows))
@@ -77,6 +87,7 @@ class RunTable(SnapshotPanel):
             first=self._first,
             total=len(runs),
             marked=self._marked,
+            words=self._filter,
         )
 
 
@@ -89,6 +100,7 @@ def table_lines(
     first: int,
     total: int,
     marked: Collection[str] = (),
+    words: str = "",
 ) -> list[Line]:
     """Return the table with the runs shown, of which the first is number ``first`` of ``total``."""
     if not total:
@@ -99,13 +111,14 @@ def table_lines(
     columns = [column for column in COLUMNS if width >= column.needs]
     taken = 2 + STATE_WIDTH + sum(column.width + 1 for column in columns) + 1
     run_width = max(RUN_WIDTHS[0], min(RUN_WIDTHS[1], width - taken))
+    filtered = f"only {words}  " if words else ""
     titles = "".join(f" {fit_right(column.title, column.width)}" for column in columns)
     note_width = width - taken - run_width - 2
     heading = f"  {fit('STATE', STATE_WIDTH)}{fit('RUN', run_width)}{titles}" + (
         "  NOTE" if note_width > 8 else ""
     )
     return [
-        rule("Runs", width, f"{first + 1}-{first + len(shown)} of {total}"),
+        rule("Runs", width, f"{filtered}{first + 1}-{first + len(shown)} of {total}"),
         line(Span(heading, "dim")),
         *(
             _row(
