@@ -21,13 +21,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 
-from fttui_engine.runs.attempt import Attempt, Exit, Launch
+from fttui_engine.runs.attempt import Attempt, Exit
 from fttui_engine.runs.files import SCHEMA, read_json_or_none, write_json
 from fttui_engine.runs.identity import identify, identify_self, identity_to_json
 from fttui_engine.runs.lifetime import hold
 from fttui_engine.runs.run import Run
+from fttui_engine.supervise.attempt_process import EXEC_FAILED, become_attempt, close_all_but, default_signals
 
 PR_SET_CHILD_SUBREAPER = 36
 FIRST_BACKOFF_SECONDS = 0.2
@@ -38,10 +38,6 @@ STEADY_SECONDS = 10.0
 """A supervisor that lived this long died of something new."""
 
 MOST_LEASES = 128
-EXEC_FAILED = 127
-GATE_CLOSED = 125
-OOM_SCORE_RAISE = 500
-"""Raising needs no privilege; it makes the out-of-memory killer take the trainer before us (conmon, containerd)."""
 
 
 class Keeper:
@@ -150,7 +146,7 @@ class Keeper:
             self._supervisor_pid = pid
             return
         try:
-            _default_signals()
+            default_signals()
             self._theirs.set_inheritable(True)
             environment = {
                 **os.environ,
@@ -198,7 +194,7 @@ class Keeper:
         pid = os.fork()
         if pid == 0:
             os.close(gate_write)
-            _become_attempt(self._run, attempt, launch, gate_read, [alive, *self._leases])
+            become_attempt(self._run, attempt, launch, gate_read, [alive, *self._leases])
         os.close(gate_read)
         os.close(alive)
         self._attempt, self._attempt_pid, self._attempt_started_at = attempt, pid, time.time()
@@ -219,82 +215,13 @@ class Keeper:
         )
 
 
-def _become_attempt(run: Run, attempt: Attempt, launch: Launch, gate_read: int, held: list[int]) -> NoReturn:
-    """Turn the forked child into the attempt once the gate opens; a keeper that died before closes it for ever.
-
-    ``held`` are the locks that are to be free when the attempt has ended, and not before.
-    """
-    status = EXEC_FAILED
-    try:
-        os.setsid()
-        log = os.open(attempt.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        _raise_oom_score()
-        if os.read(gate_read, 1) != b"g":
-            os._exit(GATE_CLOSED)
-        _close_all_but(held)
-        for descriptor in held:
-            os.set_inheritable(descriptor, True)
-        _default_signals()
-        environment = {**os.environ, **launch.environment}
-        environment.pop("FTTUI_ROLE", None)
-        environment |= {
-            "FTTUI_RUN": run.id,
-            "FTTUI_RUN_DIR": str(run.path),
-            "FTTUI_ATTEMPT": str(attempt.number),
-        }
-        os.chdir(launch.cwd)
-        os.execvpe(launch.argv[0], launch.argv, environment)
-    except OSError as error:
-        # The last of the folders on PATH that were tried says nothing; a missing working folder does.
-        where = f" in {launch.cwd}" if error.filename == launch.cwd else ""
-        os.write(2, f"fttui: cannot run {launch.argv[0]!r}{where}: {error.strerror}\n".encode())
-    except ValueError as error:
-        # A NUL byte, which a YAML file can hold and no program can be given.
-        os.write(2, f"fttui: cannot run {launch.argv[0]!r}: {error}\n".encode())
-    finally:
-        os._exit(status)
-
-
-def _close_all_but(kept: list[int]) -> None:
-    first = 3
-    for descriptor in sorted(kept):
-        os.closerange(first, descriptor)
-        first = descriptor + 1
-    os.closerange(first, 4096)
-
-
-def _raise_oom_score() -> None:
-    try:
-        score = int(Path("/proc/self/oom_score_adj").read_text())
-        Path("/proc/self/oom_score_adj").write_text(str(min(1000, score + OOM_SCORE_RAISE)))
-    except (OSError, ValueError):
-        pass  # a hardened /proc: the run works without
-
-
-def _default_signals() -> None:
-    """Undo what this process ignores: an ignored signal stays ignored through exec."""
-    signal.set_wakeup_fd(-1)
-    for number in (
-        signal.SIGHUP,
-        signal.SIGINT,
-        signal.SIGQUIT,
-        signal.SIGTERM,
-        signal.SIGPIPE,
-        signal.SIGXFSZ,
-        signal.SIGCHLD,
-    ):
-        signal.signal(number, signal.SIG_DFL)
-
-
 def _detach(kept: list[int]) -> None:
     """Leave the session of whoever called, and every file of theirs."""
     os.setsid()
     os.chdir("/")
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    _close_all_but(kept)
+    close_all_but(kept)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise SystemExit("this kernel has no child subreapers")
