@@ -2,6 +2,9 @@
 
 import json
 import shlex
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -238,6 +241,28 @@ async def test_a_look_that_fails_says_why_and_one_that_is_cancelled_leaves_nothi
         await screen.until(lambda: "Expecting value at column 1 (put one" in screen.text, "why", seconds=60)
         assert "fttui check says more" not in screen.text
     assert len(begun) == 2
+
+
+HOLDER = """
+import time
+from fttui_engine.launch.data_report import DataLook
+from fttui_engine.spec.load import resolve
+look = DataLook(resolve(None, profile="demo", overrides=["dataset=large.jsonl"]), 1)
+print(look._child.pid, flush=True)
+time.sleep(100)
+"""
+
+
+def test_a_look_ends_with_the_program_that_wanted_it(home, here):
+    # Records for half a minute.
+    Path("large.jsonl").write_text('{"instruction": "a", "output": "b"}\n' * 150_000)
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE) as holder:
+        pid = int(holder.stdout.readline())
+        holder.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline, "it goes on reading data that nobody will see"
+        time.sleep(0.05)
 
 
 async def test_only_the_first_records_of_large_data_are_looked_at_unless_all_are_wanted(home, here):
