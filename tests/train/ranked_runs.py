@@ -77,6 +77,8 @@ class RankedRun(Worker):
             "FTTUI_RUN": self.run.id,
             "FTTUI_RUN_DIR": str(self.run.path),
             "FTTUI_ATTEMPT": str(attempt.number),
+            # As a run on the CPU gets it: FSDP2 would divide among GPUs that it sees.
+            "CUDA_VISIBLE_DEVICES": "",
         }
         self.pid = self.server.ask(environment=environment, ranks=ranks)["pid"]
         return attempt

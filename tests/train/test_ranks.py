@@ -51,6 +51,8 @@ def test_two_ranks_stopped_and_resumed_equal_a_straight_run(ranked, cell):
     log = straight.run.attempt(1).log_path.read_text()
     assert f"2 processes share the work by {cell.partition('-')[0]}" in log
     assert "8 per step (2 x 2 x 2 processes)" in log
+    # No advice about settings that a user of ours does not have.
+    assert "[transformers]" not in log
     assert [point["step"] for point in straight.metrics() if "loss" in point] == [3, 6, 9, 12, 14]
     assert numbers(broken) == numbers(straight)
     assert weights(broken) == weights(straight)

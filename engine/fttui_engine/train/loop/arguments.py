@@ -21,6 +21,7 @@ def training_arguments(
     from transformers import TrainingArguments
 
     use_cpu = config.use_cpu or not torch.cuda.is_available()
+    checkpointing = _checkpointing(config, TrainingArguments, use_cpu=use_cpu)
     arguments = TrainingArguments(
         output_dir=config.output_dir,
         # How much and how long.
@@ -53,7 +54,7 @@ def training_arguments(
         torch_compile_backend=config.torch_compile_backend,
         torch_compile_mode=config.torch_compile_mode,
         use_cpu=use_cpu,
-        **_checkpointing(config, TrainingArguments, use_cpu=use_cpu),
+        **(checkpointing if config.fsdp == "no" else {}),
         use_cache=False,
         # Randomness and data.
         seed=config.seed,
@@ -94,6 +95,11 @@ def training_arguments(
         disable_tqdm=True,
         log_level="warning",
     )
+    if config.fsdp != "no":
+        # Set afterwards, or it would advise every user of FSDP to take accelerate's own form, which draws other numbers
+        # for dropout when it computes again (preserve_rng_state=False).
+        for name, value in checkpointing.items():
+            setattr(arguments, name, value)
     # With several visible GPUs one process would split every batch over threads (DataParallel): slower, and the
     # batch would be another one than the configuration says.
     if arguments.n_gpu > 1:
