@@ -332,12 +332,14 @@ async def test_read_only_neither_saves_nor_starts(file, open_cockpit):
         assert file.read_text() == TEXT
 
 
-async def test_what_a_terminal_would_obey_is_shown_and_not_sent(tmp_path, open_cockpit):
+async def test_what_a_terminal_would_obey_is_shown_and_not_sent_and_saved_as_it_was(tmp_path, open_cockpit):
     file = tmp_path / "odd.yaml"
-    file.write_text(
-        "model_name_or_path: demo:tiny\ndataset: demo:instructions\n# \u202e\u009b31m\u0085 end\n"
-    )
+    text = "model_name_or_path: demo:tiny\ndataset: demo:instructions\n# \u202e\u009b31m\u0085\u2028\r end\n"
+    file.write_bytes(text.encode())
     async with open_cockpit((120, 40)) as screen:
         screen.cockpit.edit(Source(file))
         await screen.sees("Set and common keys", "end")
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", screen.text.replace("\n", ""))
+        await screen.press("ctrl+t", "ctrl+end", *"# x", "ctrl+s")
+        await screen.hears("Saved.")
+        assert file.read_bytes() == (text + "# x").encode()

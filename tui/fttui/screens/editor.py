@@ -163,7 +163,7 @@ class Editor(EditorForm):
 
     @on(TextArea.Changed, "#yaml")
     def _text_typed(self, event: TextArea.Changed) -> None:
-        text = event.text_area.text
+        text = self.query_one(YamlText).typed
         document = self.document
         if document is None or text == document.text or not self.is_text:
             return

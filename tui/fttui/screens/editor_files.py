@@ -21,6 +21,7 @@ class EditorFiles(EditorBase):
     """The state of the file that was looked at last; used by the judge's thread alone."""
     _adopted: Path | None = None
     """A draft that was restored; dropped once our own holds its text."""
+    _draft_trouble = ""
     changed_on_disk = False
     is_saving = False
 
@@ -87,9 +88,13 @@ class EditorFiles(EditorBase):
         if question is not None:
             try:
                 self._keep(document, question)
+                self._draft_trouble = ""
             except FttuiError as error:
                 trouble = error
-                self.post_safely(WorkDone(lambda: self.tell_error(trouble)))
+                # Said once, and not after every letter.
+                if trouble.message != self._draft_trouble:
+                    self._draft_trouble = trouble.message
+                    self.post_safely(WorkDone(lambda: self.tell_error(trouble)))
         if document.opened:
             self._look_at(document.opened)
 

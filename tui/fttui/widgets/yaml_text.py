@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 KEY = re.compile(r"\s*(?:- )?(?P<key>[\"\w.-]+)\s*:(?=\s|$)")
 COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
 INDENT = "  "
+ODD_SEPARATORS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+"""TextArea breaks lines here too, and would write each as a newline; stand-ins of private use go through it unharmed."""
+STAND_INS = {ord(each): 0x10F700 + number for number, each in enumerate(ODD_SEPARATORS)}
+ORIGINALS = {stand_in: each for each, stand_in in STAND_INS.items()}
 
 
 class YamlText(TextArea):
@@ -53,13 +57,18 @@ class YamlText(TextArea):
         )
         self.theme = f"fttui-{name}"
 
+    @property
+    def typed(self) -> str:
+        """The text as it is to be saved."""
+        return self.text.translate(ORIGINALS)
+
     def take(self, text: str) -> None:
         """Show a text; cursor and view stay where they were."""
-        if text == self.text:
+        if text == self.typed:
             return
         row, column = self.cursor_location
         top = self.scroll_offset
-        self.load_text(text)
+        self.load_text(text.translate(STAND_INS))
         self.move_cursor((min(row, self.document.line_count - 1), column))
         self.scroll_to(top.x, top.y, animate=False)
 
