@@ -1,11 +1,14 @@
 """GGUF files of each family that is offered, read back by transformers; the others are refused in words."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from fttui_engine.spec.memory.model_config import read_model_config
+from fttui_engine.spec.memory.model_shape import UnknownShapeError, read_shape
 from fttui_engine.train.errors import ModelError
 from fttui_engine.train.inference import gguf as writing
 from fttui_engine.train.inference.gguf import write_gguf
@@ -53,14 +56,33 @@ def test_the_file_holds_the_model_its_tokenizer_and_its_template(
     from transformers import AutoTokenizer
 
     # Verified inside: same tokens, same logits, read back by transformers' own reader.
-    path = write_gguf(model_folder(family, tokenizer, tmp_path, **changes))
+    exported = model_folder(family, tokenizer, tmp_path, **changes)
+    path = write_gguf(exported)
     assert path.name == "exported.gguf"
+    # GGUF knows no mistral: its sizes are those of a llama.
+    shape = read_shape(read_model_config(str(exported), "main", None))
+    read = read_shape(read_model_config(str(path), "main", None))
+    assert read == shape._replace(model_type=read.model_type, attention_dropout=read.attention_dropout)
     again: Any = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     text = "Don't count 12345, <|im_end|> caf\u00e9!"
     assert again(text)["input_ids"] == tokenizer(text)["input_ids"]
     template: Any = GGUFReader(path).get_field("tokenizer.chat_template")
     assert template.contents() == tokenizer.chat_template
     assert not [each for each in path.parent.iterdir() if each.name.startswith(".")]
+
+
+def test_of_a_damaged_header_nothing_is_said(tokenizer: Any, tmp_path: Path) -> None:
+    path = write_gguf(model_folder("llama", tokenizer, tmp_path))
+    whole = path.read_bytes()
+    for place in range(0, 2000, 7):
+        # A length or a type becomes nonsense; names may, too.
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(UnknownShapeError):
+            read_shape(read_model_config(str(path), "main", None))
+    for size in (0, 3, 20, 500):
+        path.write_bytes(whole[:size])
+        with pytest.raises(UnknownShapeError, match="GGUF"):
+            read_model_config(str(path), "main", None)
 
 
 def test_a_file_that_is_not_the_model_is_not_left_behind(

@@ -24,14 +24,16 @@ LARGEST_CONFIG_BYTES = 4_000_000
 
 
 def read_model_config(model: str, revision: str, cache_dir: str | None) -> dict[str, Any]:
-    """The content of a model's ``config.json``; raises UnknownShapeError where it is not on this host."""
+    """The content of a model's ``config.json``, or what its GGUF file says instead; raises UnknownShapeError where it is not on this host."""
     if model == DEMO_MODEL:
         return dict(DEMO_CONFIG)
     if model.lower().endswith(".gguf"):
-        raise UnknownShapeError("Memory is not predicted for GGUF files; only config.json is read.")
+        return _read_gguf(Path(model))
     folder = Path(model) if os.path.isabs(model) else _cached_snapshot(model, revision, cache_dir)
     if folder is None:
         raise UnknownShapeError(f"{model} is not on this host yet, so its sizes are not known.")
+    if not (folder / "config.json").is_file() and len(files := sorted(folder.glob("*.gguf"))) == 1:
+        return _read_gguf(files[0])
     return _read_json(folder / "config.json")
 
 
@@ -51,6 +53,13 @@ def _cached_snapshot(model: str, revision: str, cache_dir: str | None) -> Path |
         commit = revision
     snapshot = folder / "snapshots" / commit
     return snapshot if os.path.isfile(snapshot / "config.json") else None
+
+
+def _read_gguf(path: Path) -> dict[str, Any]:
+    # Needed for such files only.
+    from fttui_engine.spec.memory.gguf_header import read_gguf_config
+
+    return read_gguf_config(path)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
