@@ -22,6 +22,7 @@ from run_driver import Driver, until
 NVML = Path(__file__).parents[1] / "fake_nvml" / "fake_nvml.c"
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 LEASES = [f"gpu-00000000-0000-0000-0000-{index:012d}" for index in range(2)]
+SEES_GPU_1 = {"CUDA_VISIBLE_DEVICES": "1"}
 ANOTHER_BOOT = "00000000-0000-0000-0000-000000000000"
 
 
@@ -230,13 +231,30 @@ def test_a_run_that_follows_another_starts_after_success_and_is_parked_after_fai
 def test_after_a_reboot_only_those_go_on_that_were_asked_to(queue: Queue) -> None:
     wanted = queue.driver.running(name="wanted", resume_after_reboot=True)
     other = queue.driver.running(name="other")
-    for run in (wanted, other):
+    # exec, since a process that outlived the others would rightly keep the GPU.
+    on_gpu = queue.driver.running(
+        "exec sleep 600",
+        name="on-gpu",
+        resume_after_reboot=True,
+        gpus=[1],
+        leases=(LEASES[1],),
+        environment=SEES_GPU_1,
+    )
+    assert str(holder_of(LEASES[1])) == "on-gpu"
+    for run in (wanted, other, on_gpu):
         queue.driver.kill(run, "keeper", "supervisor", "process")
         another_boot(run)
+    blocker = queue.add("blocker", "--gpus", "1,")
+    queue.driver.reach(blocker, State.RUNNING)
     said = queue.driver.cli("reconcile", "--resume", check=0).stdout
-    assert "wanted: goes on" in said
-    queue.driver.reach(wanted, State.RUNNING)
-    assert read_state(wanted).attempt == 2 and read_state(other).state is State.INTERRUPTED
+    assert "wanted: goes on\n" in said and "on-gpu: goes on as soon as its GPUs are free\n" in said
+    for run in (wanted, on_gpu):
+        queue.driver.reach(run, State.RUNNING)
+        assert read_state(run).attempt == 2
+    assert read_state(other).state is State.INTERRUPTED
+    # Another GPU does as well: the one that it had is in use by now.
+    launch = on_gpu.attempt(2).read_launch()
+    assert launch and launch.environment["CUDA_VISIBLE_DEVICES"] == "0" and gpus(on_gpu) == [0]
 
 
 def test_a_host_that_goes_down_leaves_a_waiting_run_in_the_queue(queue: Queue) -> None:
