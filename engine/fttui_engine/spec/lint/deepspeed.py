@@ -23,8 +23,6 @@ SAME_MEANING = {
     "optimizer.params.weight_decay": "weight_decay",
     "scheduler.params.warmup_max_lr": "learning_rate",
 }
-# What has a second model or a head of its own beside the model has not been tried.
-STAGES = ("sft", "pt")
 # Other ways to divide the work, which need another order of the data.
 NOT_OFFERED = ("tensor_parallel", "sequence_parallel_size", "pipeline")
 
@@ -107,9 +105,9 @@ def _obstacles(values: dict[str, Any], content: dict[str, Any]) -> Iterator[Obst
         key = "fsdp" if values.get("fsdp", "no") != "no" else "run.strategy"
         text = f"deepspeed and {key}: {values[key]} exclude each other; remove one of them."
         yield Obstacle(key, text, str(values[key]), "no" if key == "fsdp" else "deepspeed")
-    if values["stage"] not in STAGES:
-        text = f"DeepSpeed with stage: {values['stage']} needs a later release of fttui; run.strategy: ddp works."
-        yield Obstacle("deepspeed", text, values["stage"], "run.strategy: ddp")
+    if values["stage"] == "ppo":
+        text = "DeepSpeed with stage: ppo needs a later release of fttui; run.strategy: ddp works."
+        yield Obstacle("deepspeed", text, "ppo", "run.strategy: ddp")
     if "quantization_bit" in values and zero_stage(content) == 3:
         text = "ZeRO-3 cannot divide quantized weights; use zero_optimization.stage 2, or run.strategy: fsdp."
         yield Obstacle("quantization_bit", text, str(values["quantization_bit"]), "run.strategy: fsdp")
