@@ -193,3 +193,10 @@ def test_of_an_empty_text_every_key_that_is_missing_is_named():
     fields = {field.name: field for field in judge(Question(1, "# nothing\n", "", "new.yaml", "")).fields}
     assert fields["model_name_or_path"].has_error
     assert fields["dataset"].has_error
+
+
+def test_the_run_of_a_program_is_copied_with_its_command(tmp_path):
+    spec = {"schema": 1, "values": {"run": {"command": ["python", "a b.py", "yes"]}}, "origins": {}}
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    text = text_of_run("other", tmp_path / "spec.yaml")
+    assert resolve(tmp_path / "copy.yaml", text=text).run.command == ("python", "a b.py", "yes")

@@ -1,7 +1,7 @@
 """What a text amounts to: fields, findings, memory and disk; pure Python, milliseconds, in a thread of its own."""
 
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from fttui.editor.edits import NotEditableError, written_entries
@@ -117,7 +117,10 @@ def _profile_entries(name: str) -> dict[str, Entry]:
 
 
 class Judge:
-    """Judges the newest text in a thread, and does ``beside`` before each: keeping the draft, looking at the file."""
+    """Judges the newest text in a thread, and does ``beside`` in another: keeping the draft, looking at the file.
+
+    Two threads, because a judgement asks the driver for free memory, which a GPU that hangs holds up for seconds.
+    """
 
     def __init__(
         self,
@@ -126,33 +129,40 @@ class Judge:
         seconds: float,
     ) -> None:
         self._judged, self._beside, self._seconds = judged, beside, seconds
-        self._question: Question | None = None
+        self._newest: Question | None = None
         self._at_once = False
-        self._lock, self._asked, self._closed = Lock(), Event(), Event()
-        self._thread = Thread(target=self._work, daemon=True, name="fttui-editor")
-        self._thread.start()
+        self._closed, self._to_judge, self._to_keep = Event(), Event(), Event()
+        for name, work in (("judge", self._judge), ("draft", self._stand_beside)):
+            Thread(target=work, daemon=True, name=f"fttui-editor-{name}").start()
 
     def ask(self, question: Question, *, at_once: bool = False) -> None:
         """Judge this text next, in place of one that still waits; ``at_once`` where nobody is typing."""
-        with self._lock:
-            self._question, self._at_once = question, at_once
-        self._asked.set()
+        self._newest, self._at_once = question, at_once
+        self._to_judge.set()
+        self._to_keep.set()
 
     def close(self) -> None:
-        """End the thread at its next step."""
+        """End the threads at their next step."""
         self._closed.set()
-        self._asked.set()
+        self._to_judge.set()
+        self._to_keep.set()
 
-    def _work(self) -> None:
-        while not self._closed.is_set():
-            self._asked.wait(self._seconds)
-            if self._closed.is_set():
-                return
-            while self._asked.is_set():
-                self._asked.clear()
-                self._closed.wait(0 if self._at_once else PAUSE_SECONDS)
-            with self._lock:
-                question, self._question = self._question, None
-            self._beside(question)
-            if question is not None:
+    def _judge(self) -> None:
+        while self._is_asked(self._to_judge, None):
+            if question := self._newest:
                 self._judged(judge(question))
+
+    def _stand_beside(self) -> None:
+        before: Question | None = None
+        while self._is_asked(self._to_keep, self._seconds):
+            question = self._newest
+            self._beside(question if question is not before else None)
+            before = question
+
+    def _is_asked(self, event: Event, seconds: float | None) -> bool:
+        """Wait until something is asked and nobody types any more, at most so long; False at the end."""
+        event.wait(seconds)
+        while event.is_set() and not self._closed.is_set():
+            event.clear()
+            self._closed.wait(0 if self._at_once else PAUSE_SECONDS)
+        return not self._closed.is_set()
