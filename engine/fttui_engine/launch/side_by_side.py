@@ -10,7 +10,8 @@ from typing import IO, Any, NamedTuple
 from fttui_engine.errors import WrongRequestError
 from fttui_engine.launch.inference import Target, process_for
 
-END_SECONDS = 2.0
+END_SECONDS = 0.5
+"""How long a process is waited for that has nothing to clean up; quitting waits for it too."""
 PIECES_SECONDS = 0.1
 """How long pieces of an answer are gathered: a fast model writes hundreds a second, and each costs a repaint."""
 LAST_LINES = 50

@@ -120,7 +120,8 @@ class NewRun(NewRunChecks):
         if self.draft.step:
             self.go_to(self.draft.step + 1)
             return
-        # What comes next depends on what the file is.
+        # No other profile is proposed any more, and what comes next depends on what the file is.
+        self.draft.has_profile = True
         judged = self.draft.judged
         self._wants_next = judged is None
         if judged is not None and not is_unreadable(judged):

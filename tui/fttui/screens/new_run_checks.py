@@ -11,7 +11,7 @@ from fttui.screens.run_screen import CockpitScreen
 from fttui.wizard.data_look import Looker
 from fttui.wizard.draft import Draft, Look, about
 from fttui.wizard.keeping import recall
-from fttui.wizard.offers import ProfileOffer, offer_profiles
+from fttui.wizard.offers import ProfileOffer, list_offers, offer_profiles
 from fttui.wizard.review_step import ReviewStep
 from fttui.wizard.step import Step, WishChanged
 from fttui.wizard.wish import Judgement, Wish, judge
@@ -20,6 +20,14 @@ from fttui_engine.errors import FttuiError
 if TYPE_CHECKING:
     from fttui_engine.runs.memory import MemoryRecord
     from fttui_engine.spec.resolved import Resolved
+
+
+class ProfilesListed(Message):
+    """The profiles are known, but not yet what this machine has."""
+
+    def __init__(self, offers: list[ProfileOffer]) -> None:
+        super().__init__()
+        self.offers = offers
 
 
 class ProfilesFound(Message):
@@ -92,10 +100,13 @@ class NewRunChecks(CockpitScreen):
     def find_profiles(self) -> None:
         """Compare the profiles with this machine, and see what was left when the program ended."""
         home, is_new = self.cockpit.home, not self.draft.is_recalled
-        self._in_thread(
-            "profiles",
-            lambda: self._post(ProfilesFound(offer_profiles(), recall(home) if is_new else None)),
-        )
+
+        def work() -> None:
+            self._post(ProfilesListed(list_offers()))
+            # A GPU that hangs holds the driver's answer for tens of seconds.
+            self._post(ProfilesFound(offer_profiles(), recall(home) if is_new else None))
+
+        self._in_thread("profiles", work)
 
     def _post(self, message: Message) -> None:
         try:
@@ -109,9 +120,15 @@ class NewRunChecks(CockpitScreen):
 
     # What was chosen, and what it amounts to
 
+    def on_profiles_listed(self, event: ProfilesListed) -> None:
+        """Show what there is to choose from, while the driver is asked."""
+        if not self.draft.profiles:
+            self.draft.profiles = tuple(event.offers)
+            self.step.show(self.draft)
+
     def on_profiles_found(self, event: ProfilesFound) -> None:
         """Propose the profile that fits this machine, unless something was chosen, also before a lost connection."""
-        self.draft.profiles = tuple(event.offers)
+        self.draft.profiles, self.draft.is_compared = tuple(event.offers), True
         is_untouched = not self.draft.has_profile and self.draft.wish == Wish()
         self.draft.is_recalled = True
         if is_untouched and event.kept:

@@ -47,6 +47,8 @@ class Draft:
     is_recalled: bool = False
     """Whether what was left when the program ended has been looked for."""
     profiles: "Sequence[ProfileOffer]" = ()
+    is_compared: bool = False
+    """Whether the profiles were compared with this machine."""
     judgement: Judgement | None = None
     look: Look | None = None
     probe: "MemoryRecord | None" = None

@@ -56,6 +56,16 @@ class GpuOffer(NamedTuple):
     users: tuple[str, ...]
 
 
+def list_offers() -> list[ProfileOffer]:
+    """All profiles, before anybody has asked the driver what is here."""
+    from fttui_engine.spec.profiles import list_profiles
+
+    return [
+        ProfileOffer(each.name, one_line(each.summary), "", False, tuple(_paragraphs(each.header)))
+        for each in list_profiles()
+    ]
+
+
 def offer_profiles() -> list[ProfileOffer]:
     """All profiles; proposed is the one for the largest hardware that is here, unless it trains all weights.
 
@@ -64,19 +74,12 @@ def offer_profiles() -> list[ProfileOffer]:
     from fttui_engine.spec.profiles import list_profiles, missing_hardware
 
     profiles = list_profiles()
-    missing = {profile.name: missing_hardware(profile.hardware) for profile in profiles}
-    fitting = [profile for profile in profiles if missing[profile.name] is None]
+    missing = {profile.name: missing_hardware(profile.hardware) or "" for profile in profiles}
+    fitting = [profile for profile in profiles if not missing[profile.name]]
     lighter = [profile for profile in fitting if "\nfinetuning_type: full" not in profile.path.read_text()]
     best = (lighter or fitting)[-1].name if fitting else ""
     offers = [
-        ProfileOffer(
-            each.name,
-            one_line(each.summary),
-            missing[each.name] or "",
-            each.name == best,
-            tuple(_paragraphs(each.header)),
-        )
-        for each in profiles
+        each._replace(missing=missing[each.name], is_proposed=each.name == best) for each in list_offers()
     ]
     return sorted(offers, key=lambda offer: (not offer.is_proposed, bool(offer.missing)))
 

@@ -40,9 +40,12 @@ class ProfileStep(Step):
         """Show the profiles, and what is known of the chosen one and of the file."""
         self.draft = draft
         self._listed = tuple(draft.profiles)
+        remark = (
+            "up and down choose, * fits this machine best" if draft.is_compared else "asking the driver ..."
+        )
         rows = [_row(each) for each in draft.profiles] + [NO_PROFILE]
         at = next((place for place, row in enumerate(rows) if row.value == draft.wish.profile), 0)
-        self.choices.show("Profile", rows, at=at, remark="up and down choose, * fits this machine best")
+        self.choices.show("Profile", rows, at=at, remark=remark)
         self.panel.show("What it is", paragraphs(self._about(draft)))
 
     def _about(self, draft: Draft) -> list[tuple[str, Role]]:
@@ -52,7 +55,7 @@ class ProfileStep(Step):
             if offer.missing:
                 texts.append((f"Not for this machine as it is: {offer.missing}", "warn"))
             texts += [(text, "plain") for text in offer.header]
-        elif not draft.wish.path:
+        elif not draft.wish.path and draft.is_compared:
             texts.append(
                 ("Without profile and file all is LLaMA-Factory's default but what you choose.", "dim")
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fttui.lines import Line, Span, fit_line
+from fttui.lines import Line, Span, fit_line, width_of
 from fttui.widgets.line_panel import LinePanel
 
 
@@ -23,9 +23,17 @@ class StepLine(LinePanel):
 
     def draw(self, width: int, _height: int) -> list[Line]:
         """Return the one line."""
+        return [fit_line(self._spans(with_titles=width >= self._full_width), width)]
+
+    @property
+    def _full_width(self) -> int:
+        return width_of(self._spans(with_titles=True))
+
+    def _spans(self, *, with_titles: bool) -> Line:
+        """The steps; where there is no room for their names, only that of the present one."""
         spans = [Span(" New run  ", "strong")]
         for place, title in enumerate(self._titles):
-            name = f"{place + 1} {title}"
             here = place == self._at
+            name = f"{place + 1} {title}" if with_titles or here else str(place + 1)
             spans.append(Span(f"[{name}]" if here else f" {name} ", "strong" if here else "dim"))
-        return [fit_line(tuple(spans), width)]
+        return tuple(spans)
