@@ -157,7 +157,7 @@ async def test_n_goes_from_fault_to_fault_and_x_takes_out_what_nobody_knows(file
         await screen.press("n")
         await screen.sees("There is no key 'odd_key'")
         await screen.press("x")
-        await screen.sees("1 error ")
+        await screen.sees("x 1 error")
         assert "odd_key" not in screen.cockpit.screen.document.text
 
 

@@ -13,8 +13,13 @@ from fttui.editor.drafts import DraftKeeper, edited_elsewhere, left_behind
 from fttui.editor.files import open_file, save_file
 from fttui.editor.judging import Question, judge
 from fttui.editor.run_text import text_of_run
+from fttui.lines import text_of
+from fttui.widgets.verdict_line import memory_spans
 from fttui_engine.errors import FttuiError
+from fttui_engine.hardware.gpu import Gpu
 from fttui_engine.spec.load import resolve
+from fttui_engine.spec.memory.peak import Prediction
+from fttui_engine.spec.memory.report import MemoryReport
 from fttui_engine.spec.resolved import write_spec
 
 
@@ -200,3 +205,37 @@ def test_the_run_of_a_program_is_copied_with_its_command(tmp_path):
     (tmp_path / "spec.yaml").write_text(json.dumps(spec))
     text = text_of_run("other", tmp_path / "spec.yaml")
     assert resolve(tmp_path / "copy.yaml", text=text).run.command == ("python", "a b.py", "yes")
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "fits", "said"),
+    [
+        ((20, 30), True, "memory 10.0G of 20.0G a GPU"),
+        ((4, 30), False, "over"),
+        ((None,), None, "memory 10.0G on each GPU"),
+    ],
+)
+def test_the_memory_line_measures_against_the_fullest_gpu(free_gib, fits, said):
+    gpus = tuple(
+        Gpu(
+            index,
+            None,
+            "GPU",
+            0,
+            0,
+            None,
+            None,
+            None,
+            None,
+            None,
+            (),
+            {},
+            memory_free_bytes=None if free is None else free << 30,
+        )
+        for index, free in enumerate(free_gib)
+    )
+    report = MemoryReport(Prediction("backward", {"weights": 10 << 30}), gpus, disk_bytes=3 << 30, fits=fits)
+    line = text_of(memory_spans(report))
+    assert said in line
+    assert "disk 3.0G" in line
+    assert len(f" v can be started ! 9 warnings{line}") <= 80

@@ -9,7 +9,7 @@ from fttui.widgets.line_panel import LinePanel
 from fttui_engine.runs.logs import one_line
 from fttui_engine.spec.memory.report import MemoryReport
 
-BAR_WIDTH = 10
+BAR_WIDTH = 5
 
 
 class VerdictLine(LinePanel):
@@ -38,11 +38,11 @@ def verdict_spans(judgement: Judgement) -> Line:
     errors, warnings = judgement.count("error"), judgement.count("warning")
     spans: list[Span] = []
     if errors:
-        spans.append(Span(f" x {errors} error{'s' if errors > 1 else ''} ", "bad"))
+        spans.append(Span(f" x {errors} error{'s' if errors > 1 else ''}", "bad"))
     else:
-        spans.append(Span(" v can be started ", "good"))
+        spans.append(Span(" v can be started", "good"))
     if warnings:
-        spans.append(Span(f" ! {warnings} warning{'s' if warnings > 1 else ''} ", "warn"))
+        spans.append(Span(f" ! {warnings} warning{'s' if warnings > 1 else ''}", "warn"))
     if judgement.report and not judgement.problem:
         spans += memory_spans(judgement.report.memory)
     return tuple(spans)
@@ -55,11 +55,11 @@ def memory_spans(memory: MemoryReport) -> list[Span]:
     needed = memory.prediction.predicted_bytes
     free = [gpu.memory_free_bytes for gpu in memory.gpus if gpu.memory_free_bytes is not None]
     role: Role = "plain" if memory.fits is None else "good" if memory.fits else "bad"
-    verdict = "" if memory.fits is None else " fits" if memory.fits else " too much"
+    verdict = "" if memory.fits is None else " fits" if memory.fits else " over"
     if free:
         bar = figures.bar(needed / max(1, min(free)), BAR_WIDTH)
         room = figures.memory(min(free))
-        spans = [Span(f" memory {figures.memory(needed)} of {room} on each GPU ", "plain"), Span(bar, role)]
+        spans = [Span(f" memory {figures.memory(needed)} of {room} a GPU ", "plain"), Span(bar, role)]
         spans.append(Span(verdict, role))
     else:
         where = "of this host" if "libraries" in memory.prediction.terms else "on each GPU"
@@ -68,5 +68,5 @@ def memory_spans(memory: MemoryReport) -> list[Span]:
     disk = memory.disk_bytes or memory.checkpoint_bytes
     if disk:
         each = "" if memory.disk_bytes else " a checkpoint"
-        spans.append(Span(f"  disk {figures.memory(disk)}{each}", "plain"))
+        spans.append(Span(f" disk {figures.memory(disk)}{each}", "plain"))
     return spans
