@@ -106,6 +106,26 @@ def test_a_terminal_without_more_than_ascii_gets_nothing_else(environment, make_
         assert terminal.received.isascii()
 
 
+def test_the_wheel_scrolls_where_the_user_wants_the_mouse_and_is_the_terminals_elsewhere(make_run, home):
+    make_run("talkative", step=3, log="".join(f"line {number:03}\n" for number in range(200)))
+    with Terminal(home) as terminal:
+        terminal.sees("talkative", "free")
+        assert b"\x1b[?1000h" not in terminal.received
+    config = home.parent / "config" / "fttui" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("mouse: true\n")
+    with Terminal(home) as terminal:
+        terminal.sees("talkative", "free")
+        assert b"\x1b[?1000h" in terminal.received
+        terminal.press("l")
+        terminal.sees("line 199", "following")
+        terminal.press("\x1b[<64;10;10M" * 3)
+        terminal.sees("line 190")
+        terminal.until(lambda: "line 191" not in terminal.text, "nine lines up")
+        terminal.press("\x1b[<65;10;10M")
+        terminal.sees("line 193")
+
+
 def test_the_screens_begin_where_they_were_when_the_terminal_vanished(make_run, home):
     make_run("alpha", State.FINISHED, step=30)
     make_run("zebra", State.FINISHED, step=30)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Severity = Literal["information", "warning", "error"]
 TOAST_SECONDS = 6.0
 ERROR_TOAST_SECONDS = 12.0
+WHEEL_LINES = 3
 READ_ONLY = "Read-only: nothing is changed from here."
 
 
@@ -59,6 +60,19 @@ class UserApp(App[None]):
             self.tell(READ_ONLY, "warning")
             return True
         return await super().run_action(action, default_namespace, namespaces)
+
+    def on_mouse_scroll_down(self) -> None:
+        """Scroll down; only where the settings have the terminal report the mouse."""
+        self._turn_wheel("down")
+
+    def on_mouse_scroll_up(self) -> None:
+        """Scroll up."""
+        self._turn_wheel("up")
+
+    def _turn_wheel(self, key: str) -> None:
+        is_list_of_runs = getattr(self.screen, "SCOPE", "") == "dashboard"
+        for _ in range(1 if is_list_of_runs else WHEEL_LINES):
+            self.simulate_key(key)
 
     def tell_problems(self) -> None:
         """Say what in the user's file could not be taken on."""
