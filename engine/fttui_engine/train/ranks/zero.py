@@ -26,7 +26,9 @@ def zero_settings(config: TrainingConfig) -> dict[str, Any] | None:
     settings = {**_FROM_OUR_KEYS, **read_deepspeed_file(config.deepspeed)}
     for precision in ("bf16", "fp16"):
         settings[precision] = {"enabled": "auto", **settings.get(precision, {})}
-    if config.use_cpu:
+    import torch
+
+    if config.use_cpu or not torch.cuda.is_available():
         _without_compiler()
     return settings
 
