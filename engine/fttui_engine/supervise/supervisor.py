@@ -199,10 +199,10 @@ class Supervisor:
 
     def _follow(self) -> None:
         self._oom.sample()
-        self._log_cap.look()
         self._claim.keep_alive(self._plan.leases)
         if self._journal.state.state is State.STARTING:
             self._greet()
+        self._log_cap.look()
         self._notices.tell()
         self._stop.press()
 
