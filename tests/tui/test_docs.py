@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fttui.cli.arguments import RUN_PAGES, THEME_NAMES
+from fttui.cli.screen_arguments import RUN_PAGES, THEME_NAMES
 from fttui.keys import KEYS, names_of
 from fttui.settings_file import CHOICES
 from fttui.themes import STYLES

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from fttui.cli.arguments import THEME_NAMES
+from fttui.cli.screen_arguments import THEME_NAMES
 from fttui.settings import Settings, config_path
 from fttui_engine.spec.document import read_document
 from fttui_engine.spec.findings import nearest

@@ -3,10 +3,7 @@
 import os
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from fttui.keys import Scope
+from typing import NamedTuple
 
 
 class HelpFormatter(RawDescriptionHelpFormatter):
@@ -18,19 +15,6 @@ class HelpFormatter(RawDescriptionHelpFormatter):
         except OSError:
             columns = 80
         super().__init__(prog, width=max(40, columns - 2))
-
-
-RUN_PAGES: "Final[dict[str, Scope]]" = {
-    "overview": "run",
-    "charts": "chart",
-    "checkpoints": "checkpoints",
-    "events": "events",
-    "config": "config",
-    "files": "files",
-    "log": "log",
-}
-"""The pages about a run as the command line names them."""
-THEME_NAMES: Final = ("dark", "light", "high-contrast", "colour-blind", "terminal")
 
 
 class Verb(NamedTuple):
@@ -45,32 +29,42 @@ def _run(parser: ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="the run's id, or the beginning of it")
 
 
-def _json(parser: ArgumentParser) -> None:
+def json_argument(parser: ArgumentParser) -> None:
+    """Declare ``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON, a documented, stable interface")
 
 
 def _only_json(parser: ArgumentParser) -> None:
-    _json(parser)
-
-
-def _screens(parser: ArgumentParser) -> None:
-    parser.add_argument("--read-only", action="store_true", help="refuse every action that changes anything")
-    parser.add_argument(
-        "--ascii", action="store_true", help="only ASCII characters, for fonts without braille"
-    )
-    parser.add_argument("--theme", metavar="T", choices=THEME_NAMES, help=", ".join(THEME_NAMES))
-    parser.add_argument("--fresh", action="store_true", help="begin at the dashboard, not where it was left")
+    json_argument(parser)
 
 
 def _run_screens(parser: ArgumentParser) -> None:
+    from fttui.cli.screen_arguments import page_arguments
+
     _run(parser)
-    parser.add_argument("page", metavar="PAGE", nargs="?", choices=[*RUN_PAGES], help=", ".join(RUN_PAGES))
-    _screens(parser)
+    page_arguments(parser)
+
+
+def _edit(parser: ArgumentParser) -> None:
+    from fttui.cli.screen_arguments import edit_arguments
+
+    edit_arguments(parser)
+
+
+def _use(verb: str) -> Callable[[ArgumentParser], object]:
+    """Return what declares the arguments of a verb that uses a model; imported only for that."""
+
+    def declare(parser: ArgumentParser) -> None:
+        from fttui.cli import use_arguments
+
+        getattr(use_arguments, f"{verb}_arguments")(parser)
+
+    return declare
 
 
 def _run_and_json(parser: ArgumentParser) -> None:
     _run(parser)
-    _json(parser)
+    json_argument(parser)
 
 
 def _config(parser: ArgumentParser) -> None:
@@ -81,24 +75,13 @@ def _config(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="set one key; may be given many times"
     )
-    _json(parser)
-
-
-def _edit(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "config",
-        metavar="FILE",
-        nargs="?",
-        help="a YAML file, which need not be there yet (default: a new one)",
-    )
-    parser.add_argument("--profile", metavar="P", help="show what this profile says where FILE says nothing")
-    _screens(parser)
+    json_argument(parser)
 
 
 def _data(parser: ArgumentParser) -> None:
     _config(parser)
     parser.add_argument(
-        "--examples", metavar="N", type=_count, default=1, help="examples of each split to show (default: 1)"
+        "--examples", metavar="N", type=count, default=1, help="examples of each split to show (default: 1)"
     )
 
 
@@ -133,7 +116,7 @@ def _sweep(parser: ArgumentParser) -> None:
 
 
 def _reconcile(parser: ArgumentParser) -> None:
-    _json(parser)
+    json_argument(parser)
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -152,12 +135,12 @@ def _logs(parser: ArgumentParser) -> None:
         "-n",
         "--lines",
         metavar="N",
-        type=_count,
+        type=count,
         default=None,
         help="the last N lines (default: all; 10 with -f)",
     )
-    parser.add_argument("--rank", metavar="R", type=_count, default=0, help="log of this rank")
-    parser.add_argument("--attempt", metavar="A", type=_count, default=None, help="log of this attempt")
+    parser.add_argument("--rank", metavar="R", type=count, default=0, help="log of this rank")
+    parser.add_argument("--attempt", metavar="A", type=count, default=None, help="log of this attempt")
 
 
 def _stop(parser: ArgumentParser) -> None:
@@ -169,7 +152,7 @@ def _stop(parser: ArgumentParser) -> None:
 
 def _resume(parser: ArgumentParser) -> None:
     _run_and_json(parser)
-    parser.add_argument("--from", dest="step", metavar="STEP", type=_count, help="go back to this checkpoint")
+    parser.add_argument("--from", dest="step", metavar="STEP", type=count, help="go back to this checkpoint")
     scale = parser.add_mutually_exclusive_group()
     scale.add_argument(
         "--queue", action="store_true", help="wait in the queue for as many free GPUs as it had"
@@ -196,17 +179,17 @@ def _gpus_verb(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="print them each second until Ctrl+C; with --json as JSON lines"
     )
-    _json(parser)
+    json_argument(parser)
 
 
 def _doctor(parser: ArgumentParser) -> None:
     parser.add_argument("--python", metavar="P", help="the Python that trains (default: that of fttui)")
-    _json(parser)
+    json_argument(parser)
 
 
 def _profiles(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="print this profile")
-    _json(parser)
+    json_argument(parser)
 
 
 def _record(parser: ArgumentParser) -> None:
@@ -222,65 +205,8 @@ def _demo(parser: ArgumentParser) -> None:
     parser.add_argument("--name", metavar="N", default="demo", help="name of the run")
 
 
-def _target(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "target",
-        metavar="MODEL",
-        help="a run, a folder with a model or adapter, or a YAML file that names them",
-    )
-    parser.add_argument(
-        "--checkpoint",
-        metavar="STEP",
-        type=_count,
-        help="that of this step (default: the result, else the newest)",
-    )
-    parser.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="set one key, such as temperature"
-    )
-    parser.add_argument("--gpu", metavar="N", type=_count, help="use this GPU, even beside a run")
-
-
-def _target_and_device(parser: ArgumentParser) -> None:
-    _target(parser)
-    parser.add_argument("--cpu", action="store_true", help="use no GPU")
-
-
-def _predict(parser: ArgumentParser) -> None:
-    _target_and_device(parser)
-    parser.add_argument(
-        "--data", metavar="FILE", action="append", default=[], help="questions (default: the evaluation data)"
-    )
-    parser.add_argument(
-        "--to", metavar="FOLDER", help="where the answers go; what is there already is gone on with"
-    )
-    _json(parser)
-
-
-def _chat(parser: ArgumentParser) -> None:
-    _target_and_device(parser)
-    parser.add_argument("--system", metavar="TEXT", help="system message")
-
-
-def _compare(parser: ArgumentParser) -> None:
-    _target_and_device(parser)
-    parser.add_argument(
-        "--prompts", metavar="FILE", required=True, help="one question per line, or a data file"
-    )
-    parser.add_argument(
-        "--base", metavar="MODEL", help="what a model that was trained in full is compared with"
-    )
-    _json(parser)
-
-
-def _export(parser: ArgumentParser) -> None:
-    _target(parser)
-    parser.add_argument("--to", metavar="FOLDER", help="a folder that is not there yet (default: export_dir)")
-    parser.add_argument("--dtype", metavar="bf16|fp16|fp32", help="precision (default: the base model's)")
-    parser.add_argument("--gguf", action="store_true", help="write a GGUF file beside it, for llama.cpp")
-    _json(parser)
-
-
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Return a number of things as it was typed."""
     if not (text.isascii() and text.isdigit()):
         raise ArgumentTypeError(f"{text!r} is no whole number of at least 0")
     return int(text)
@@ -335,10 +261,10 @@ VERBS: dict[str, Verb] = {
     "doctor": Verb("say what of this machine stands in the way of training", "doctor:run", _doctor),
     "profiles": Verb("list the ready-made configurations, or print one", "profiles:run", _profiles),
     "locate": Verb("print the folders that fttui uses", "locate:locate", _only_json),
-    "predict": Verb("let a model answer a data set, and measure the answers", "use:predict", _predict),
-    "chat": Verb("talk with a model", "use:chat", _chat),
-    "compare": Verb("ask base and trained model the same", "use:compare", _compare),
-    "export": Verb("merge an adapter into its base, as a model of its own", "use:export", _export),
+    "predict": Verb("let a model answer a data set, and measure the answers", "use:predict", _use("predict")),
+    "chat": Verb("talk with a model", "use:chat", _use("chat")),
+    "compare": Verb("ask base and trained model the same", "use:compare", _use("compare")),
+    "export": Verb("merge an adapter into its base, as a model of its own", "use:export", _use("export")),
     "record": Verb("pack runs for a bug report, secrets masked", "record:record", _record),
     "keys": Verb("list the keys of the screens, by the names that a keymap uses", "screens:keys", _only_json),
     "completions": Verb(
@@ -359,6 +285,8 @@ def verb_parser(name: str) -> ArgumentParser:
 
 def main_parser() -> ArgumentParser:
     """Return the parser for a command line without a verb: help and version."""
+    from fttui.cli.screen_arguments import screen_arguments
+
     verbs = "\n".join(f"  {name:<10} {verb.summary}" for name, verb in VERBS.items())
     parser = ArgumentParser(
         prog="fttui",
@@ -368,6 +296,6 @@ def main_parser() -> ArgumentParser:
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
-    _screens(parser)
+    screen_arguments(parser)
     parser.add_argument("--replay", metavar="FILE", help="show a recording, read-only and at its moment")
     return parser

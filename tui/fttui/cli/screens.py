@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fttui.cli.arguments import RUN_PAGES
+from fttui.cli.screen_arguments import RUN_PAGES
 from fttui_engine.errors import ExitCode, WrongRequestError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from textual.fuzzy import Matcher
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from fttui.cli.arguments import THEME_NAMES
+from fttui.cli.screen_arguments import THEME_NAMES
 from fttui.keys import SIGNS
 from fttui.lines import Line, Span, line, spread
 from fttui.screens.run_page import PAGES
