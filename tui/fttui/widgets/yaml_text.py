@@ -1,6 +1,7 @@
 """The text of a configuration, with its keys, comments and faulty lines told apart."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -25,6 +26,23 @@ STAND_INS = {ord(each): 0x10F700 + number for number, each in enumerate(ODD_SEPA
 ORIGINALS = {stand_in: each for each, stand_in in STAND_INS.items()}
 
 
+class LineParts(defaultdict[int, list[tuple[int, int | None, str]]]):
+    """The parts of lines, found when a line is shown: for all of 5,000 lines it would take 50 ms at each key."""
+
+    def __init__(self, text: "YamlText") -> None:
+        super().__init__(list)
+        self._text = text
+
+    def __missing__(self, index: int) -> list[tuple[int, int | None, str]]:
+        """Find the parts of a line."""
+        self[index] = self._text.highlights_of(index)
+        return self[index]
+
+    def __bool__(self) -> bool:
+        """There are parts, though none may be known yet."""
+        return True
+
+
 class YamlText(TextArea):
     """A text field; undo and redo are the document's, which the form shares."""
 
@@ -40,6 +58,7 @@ class YamlText(TextArea):
         super().__init__(
             show_line_numbers=True, soft_wrap=False, compact=True, highlight_cursor_line=True, id="yaml"
         )
+        self._highlights = LineParts(self)
         # A blinking cursor would send bytes for ever.
         self.cursor_blink = False
 
@@ -86,13 +105,15 @@ class YamlText(TextArea):
         return Text(shown, end="", no_wrap=True)
 
     def _build_highlight_map(self) -> None:
-        """Tell the parts of each line apart; TextArea asks for offsets in bytes, and a parser that we do without."""
+        """Forget the parts of all lines; those that are shown are told apart again."""
         self._line_cache.clear()
         self._highlights.clear()
-        for index, text in enumerate(self.document.lines):
-            for start, end, role in parts_of(text, self._faults.get(index + 1)):
-                first, last = (len(text[:at].encode("utf-8", "replace")) for at in (start, end))
-                self._highlights[index].append((first, last, role))
+
+    def highlights_of(self, index: int) -> list[tuple[int, int | None, str]]:
+        """Return the parts of a line by offsets in bytes, as TextArea wants them of a parser that we do without."""
+        text = self.document.get_line(index)
+        parts = parts_of(text, self._faults.get(index + 1))
+        return [(_bytes_until(text, start), _bytes_until(text, end), role) for start, end, role in parts]
 
     def action_indent(self) -> None:
         """Indent by two spaces: YAML knows no tabs."""
@@ -109,6 +130,10 @@ class YamlText(TextArea):
     def action_redo(self) -> None:
         """Redo in the document, which the form shares."""
         cast("Editor", self.screen).action_redo()
+
+
+def _bytes_until(text: str, at: int) -> int:
+    return len(text[:at].encode("utf-8", "replace"))
 
 
 def parts_of(text: str, fault: Role | None) -> list[tuple[int, int, Role]]:
