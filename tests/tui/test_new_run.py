@@ -35,6 +35,10 @@ async def to_step(screen, number: int) -> None:
     """Go on from the first step with what is proposed; the data are not looked at."""
     await screen.press("n")
     await screen.sees("[1 Profile]", "▌*demo")
+    if number == 5:
+        await screen.press("f8")
+        await screen.sees("[5 Review]", "This configuration can be started")
+        return
     if number > 1:
         await screen.press("enter")
         await screen.sees("[2 Model]", "fits, ")
@@ -47,9 +51,6 @@ async def to_step(screen, number: int) -> None:
         await screen.sees("reading the data")
         await screen.press("enter")
         await screen.sees("[4 Hardware]", "as configured")
-    if number > 4:
-        await screen.press("enter")
-        await screen.sees("[5 Review]", "This configuration can be started")
 
 
 async def test_five_times_enter_leads_to_a_run_that_trains(home, here, open_cockpit):

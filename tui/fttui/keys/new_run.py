@@ -9,6 +9,7 @@ _WITHOUT_REVIEW = NEW_RUN | NEW_RUN_HARDWARE
 NEW_RUN_KEYS: Final = (
     Key("new-next", "enter", "enter", "next", "next", "take it and go on", _WITHOUT_REVIEW),
     Key("new-launch", "enter", "enter", "launch", "start", "start the run", NEW_RUN_REVIEW, changes=True),
+    Key("new-to-review", "f8", "f8", "review", "review", "to the review at once", _WITHOUT_REVIEW),
     Key("new-mark", "down", "down", "mark(1)", "choose", "next choice", _WITHOUT_REVIEW),
     Key(
         "new-mark-before", "up", "up", "mark(-1)", "choose", "choice before", _WITHOUT_REVIEW, in_footer=False

@@ -127,6 +127,11 @@ class NewRun(NewRunChecks):
         if judged is not None and not is_unreadable(judged):
             self.go_to(self._steps.index(self.review) if is_program(judged) else 1)
 
+    def action_review(self) -> None:
+        """Go to the review at once: what the other steps propose may be right."""
+        self.draft.has_profile = True
+        self.go_to(self._steps.index(self.review))
+
     def action_back(self) -> None:
         """Give up what is under way, or go one step back; from the first one to the screen below."""
         if self._cancel_probe:
