@@ -52,7 +52,15 @@ GENERAL_KEYS: Final = (
         in_footer=False,
     ),
     Key("help", "question_mark,f1", "?", "help", "help", "this page", EVERYWHERE | EDITOR),
-    Key("back", "escape,q", "esc", "back", "back", "one screen back", PAGES | GPUS | DOCTOR | LOG | EDITOR | COMPARE),
+    Key(
+        "back",
+        "escape,q",
+        "esc",
+        "back",
+        "back",
+        "one screen back",
+        PAGES | GPUS | DOCTOR | LOG | EDITOR | COMPARE,
+    ),
     Key("quit", "q", "q", "app.quit", "quit", "leave fttui; the runs go on", DASHBOARD),
 )
 
