@@ -38,6 +38,8 @@ class Terminal:
         self.screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self.screen)
         self.received = b""
+        self._is_closed = False
+        """Whether nobody is left who could write: then a read returns at once, and waiting in a loop would spin."""
 
         def prepare() -> None:
             if ignore_hangup:
@@ -75,7 +77,7 @@ class Terminal:
         return "\n".join(self.screen.display)
 
     def read(self, seconds: float) -> bytes:
-        """Take in what the program sends for so long, and return it."""
+        """Take in what the program sends for so long or until it is gone, and return it."""
         start, deadline = len(self.received), time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             if not select.select([self.master], [], [], left)[0]:
@@ -83,6 +85,7 @@ class Terminal:
             try:
                 data = os.read(self.master, 65536)
             except OSError:
+                self._is_closed = True
                 break
             self.received += data
             with contextlib.suppress(Exception):  # pyte does not know every private mode that Textual sets
@@ -91,17 +94,16 @@ class Terminal:
 
     def sees(self, *texts: str, seconds: float = WAIT_SECONDS) -> None:
         """Wait until all texts are on the screen."""
-        deadline = time.monotonic() + seconds
-        while not all(text in self.text for text in texts):
-            if time.monotonic() > deadline:
-                raise AssertionError(f"waited in vain for {texts}; the screen shows:\n{self.text}")
-            self.read(0.05)
+        self.until(lambda: all(text in self.text for text in texts), f"{texts}", seconds)
 
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until something is so."""
-        deadline = time.monotonic() + WAIT_SECONDS
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until something is so; a program that has ended will not make it so any more."""
+        deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"waited in vain for {what}; the screen shows:\n{self.text}"
+            if self._is_closed:
+                code = self.process.wait(timeout=WAIT_SECONDS)
+                raise AssertionError(f"the program ended ({code}) before {what}; it said:\n{self.text}")
             self.read(0.05)
 
     def types_below(self, label: str) -> None:
@@ -109,6 +111,7 @@ class Terminal:
         deadline = time.monotonic() + WAIT_SECONDS
         while label not in self.screen.display[max(0, self.screen.cursor.y - 1)]:
             assert time.monotonic() < deadline, f"the cursor is in line {self.screen.cursor.y}:\n{self.text}"
+            assert not self._is_closed, f"the program has ended:\n{self.text}"
             self.read(0.05)
 
     def press(self, keys: str) -> None:
@@ -129,8 +132,9 @@ class Terminal:
         """Return the exit code of a program that is about to end; what it still writes is read, or it could not."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:
-            if self.master >= 0:
-                self.read(0.02)
+            if self.master < 0 or self._is_closed:
+                break
+            self.read(0.02)
         return self.process.wait(timeout=max(0.0, deadline - time.monotonic()))
 
 
