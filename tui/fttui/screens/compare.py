@@ -3,8 +3,8 @@
 The models live in a process of their own, only while this screen is open; it ends with the screen, and with this program.
 """
 
+import os
 import time
-from pathlib import Path
 from threading import Thread
 from typing import ClassVar
 
@@ -280,7 +280,7 @@ class ComparePage(CockpitScreen):
             return
         if event.about == "file":
             if self._session:
-                self._session.read(str(Path.cwd() / Path(text).expanduser()))
+                self._session.read(os.path.expanduser(text))
             return
         self._exchanges.add(text)
         self._begin_reading()

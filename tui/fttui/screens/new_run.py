@@ -1,5 +1,6 @@
 """A new run in five steps: profile, model, data, hardware, review; what was chosen outlives the screen."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -124,7 +125,10 @@ class NewRun(NewRunChecks):
         self.draft.has_profile = True
         judged = self.draft.judged
         self._wants_next = judged is None
-        if judged is not None and not is_unreadable(judged):
+        if judged is not None and is_unreadable(judged):
+            errors = judged.resolved.findings.errors if judged.resolved else []
+            self.cockpit.tell(judged.trouble or errors[0].message, "warning")
+        elif judged is not None:
             self.go_to(self._steps.index(self.review) if is_program(judged) else 1)
 
     def action_review(self) -> None:
@@ -250,7 +254,7 @@ class NewRun(NewRunChecks):
 
         judged, wish = self.draft.judged, self.draft.wish
         if about(wish) == Wish(path=wish.path) and wish.path:
-            open_editor(self.app, Source(path=Path(wish.path).expanduser()))
+            open_editor(self.app, Source(path=Path(os.path.expanduser(wish.path))))
         elif judged and judged.resolved:
             text = configuration_text(judged.resolved, wish.name or proposed_name(judged.resolved))
             open_editor(self.app, Source(profile=wish.profile, text=text))

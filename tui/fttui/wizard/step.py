@@ -149,7 +149,12 @@ class SearchStep(Step):
         typed, draft = self.field.value.strip(), self.draft
 
         def search() -> None:
-            post_back(self, OffersFound(typed, self.offers(typed, draft)))
+            try:
+                found = self.offers(typed, draft)
+            except OSError:
+                # The present folder was deleted: there is nothing here to offer, and the check says why.
+                found = ()
+            post_back(self, OffersFound(typed, found))
 
         Thread(target=search, daemon=True, name="fttui-offers").start()
 
