@@ -54,7 +54,15 @@ EDITOR_KEYS: Final = (
         "every key there is, or those that are set or common",
         EDITOR,
     ),
-    Key("editor-next", "n", "n", "screen.next_remark(1)", "next", "next key with an error or a warning", EDITOR),
+    Key(
+        "editor-next",
+        "n",
+        "n",
+        "screen.next_remark(1)",
+        "next",
+        "next key with an error or a warning",
+        EDITOR,
+    ),
     Key(
         "editor-before",
         "N",
