@@ -34,6 +34,8 @@ def outcome(result: str, **more: Any) -> Outcome:
         ({"exit": ended(None, 9)}, State.FAILED, "signal", "Killed by SIGKILL: somebody"),
         ({"exit": ended(None, 9), "oom_kills": 1}, State.FAILED, "oom_host", "ran out of memory"),
         ({"exit": ended(None, 11), "oom_kills": 1}, State.FAILED, "signal", "SIGSEGV: a crash in native code"),
+        ({"exit": ended(None, 9), "hung": "It hung.", "outcome": outcome("failed")}, State.FAILED, "hung", "It hung."),
+        ({"hung": "It hung.", "outcome": outcome("finished")}, State.FINISHED, "finished", "It said so."),
         ({"exit": ended(None, 40)}, State.FAILED, "signal", "Killed by signal 40"),
         ({"exit": ended(None, 63)}, State.FAILED, "signal", "Killed by"),
         ({}, State.FAILED, "unknown", "no keeper was there"),

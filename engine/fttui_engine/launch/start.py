@@ -109,7 +109,14 @@ def _plan(name: str, kind: str, argv: list[str], environment: dict[str, str], re
         restart.get("backoff_seconds"),
         resolved.run.log_max_bytes,
         resume_after_reboot=resolved.run.resume_after_reboot,
+        hang_seconds=_hang_seconds(resolved.run.hang_seconds),
     )
+
+
+def _hang_seconds(wanted: float | str) -> float | None:
+    if isinstance(wanted, str):
+        return None if wanted == "auto" else 0.0
+    return wanted
 
 
 def _wanted(resolved: "Resolved") -> "Wanted":

@@ -110,7 +110,16 @@ class Attempt:
         self.lock_path = path / "lock"
         self.stop_request_path = path / "stop.request"
         self.notices_path = path / "notices.jsonl"
+        self.stacks_path = path / "stacks"
         self._exit_path = path / "exit.json"
+
+    def pulse_path_of(self, rank: int) -> Path:
+        """Return where a rank says how often it has got on."""
+        return self.path / f"pulse.rank{rank}"
+
+    def stacks_path_of(self, rank: int) -> Path:
+        """Return where a rank writes, when asked, what each of its threads is doing."""
+        return self.stacks_path / f"rank{rank}.txt"
 
     def create(self, request: Request) -> None:
         """Create the folder with what is asked of the attempt."""

@@ -54,6 +54,10 @@ class Plan(NamedTuple):
     leases: tuple[str, ...] = ()
     """What of this host the run has to itself while it lives, by the names of the locks."""
     resume_after_reboot: bool = False
+    hang_seconds: float | None = None
+    """How long nothing may be done before the attempt is ended as hung: 0 for ever, ``None`` by the pace observed."""
+    launcher: str = "local"
+    """``slurm`` where a job of Slurm runs it, on another machine than where it was started."""
 
 
 class _Inside:
@@ -80,6 +84,10 @@ class Run:
     queue_path = _Inside("queue.json")
     lock_path = _Inside("lock")
     supervisor_log_path = _Inside("supervisor.log")
+    slurm_path = _Inside("slurm.json")
+    slurm_script_path = _Inside("slurm.sh")
+    slurm_log_path = _Inside("slurm.log")
+    environment_path = _Inside("environment.json")
     new_commands_dir = _Inside("commands", "new")
     done_commands_dir = _Inside("commands", "done")
     checkpoints_dir = _Inside("checkpoints")
@@ -132,6 +140,8 @@ class Run:
                 log_max_bytes=int(value.get("log_max_bytes") or LOG_MAX_BYTES),
                 leases=tuple(str(lease) for lease in value.get("leases") or ()),
                 resume_after_reboot=value.get("resume_after_reboot") is True,
+                hang_seconds=finite_number(value.get("hang_seconds")),
+                launcher=str(value.get("launcher") or "local"),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DamagedFileError(f"{self.plan_path} is damaged or missing: {error}") from error

@@ -11,10 +11,12 @@ NAME_LENGTH = 64
 ALLOWED_NAME = f"1 to {NAME_LENGTH} letters (a-z), digits, '.', '_' or '-', beginning with a letter or digit"
 ALLOWED_GPUS = "a number of GPUs, a list of indices such as [0, 1], auto, or none"
 ALLOWED_NODES = "a number of hosts, or a list of host names"
+ALLOWED_PATIENCE = "a number of seconds (at least 1), auto, or off"
 ALLOWED_ENVIRONMENT = "a block of NAME: text"
 ALLOWED_COMMAND = "a list of words, such as [python, train.py]; nothing passes through a shell"
 # The highest GPU index that is believed; NVIDIA's largest single system today shows 72.
 MAX_GPU_INDEX = 1023
+MAX_PATIENCE_SECONDS = 365 * 86400
 
 
 class RunOptions(NamedTuple):
@@ -28,6 +30,8 @@ class RunOptions(NamedTuple):
     min_nodes: int | None = None
     launcher: str = "local"
     restart: dict[str, Any] | None = None
+    hang_seconds: float | str = "auto"
+    divergence: str = "stop"
     log_max_bytes: int = 2**31
     resume_after_reboot: bool = False
     environment: dict[str, str] | None = None
@@ -67,6 +71,8 @@ def convert_run_value(key: Key, node: Node) -> Any:
             return _gpus(key, node)
         case "nodes":
             return _nodes(key, node)
+        case "patience":
+            return _patience(key, node)
         case "environment":
             return _environment(key, node)
         case _:
@@ -113,6 +119,20 @@ def _nodes(key: Key, node: Node) -> int | list[str]:
     if not _is_index(text) or int(text) == 0:
         _refuse(node, ALLOWED_NODES)
     return int(text)
+
+
+def _patience(key: Key, node: Node) -> float | str:
+    text = plain_text(key, node).strip()
+    if text in ("auto", "off"):
+        return text
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    # Not `seconds < 1`, which is False for nan.
+    if not 1 <= seconds <= MAX_PATIENCE_SECONDS:
+        _refuse(node, ALLOWED_PATIENCE, "off" if text in ("0", "false", "no", "none") else None)
+    return int(seconds) if seconds.is_integer() else seconds
 
 
 def _environment(key: Key, node: Node) -> dict[str, str] | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs.attempt import Attempt, Exit, Launch
-from fttui_engine.runs.commands import answer_command, refuse_commands, waiting_commands
+from fttui_engine.runs.commands import REQUEUE, answer_command, refuse_commands, waiting_commands
 from fttui_engine.runs.files import SCHEMA, DamagedFileError, write_json
 from fttui_engine.runs.identity import Liveness, identify_self, identity_to_json
 from fttui_engine.runs.journal import ExitVerdict, Journal
@@ -35,13 +35,22 @@ from fttui_engine.supervise.evidence import (
     witnessed_exit,
 )
 from fttui_engine.supervise.gpu_environment import with_gpus
+from fttui_engine.supervise.hang import HangWatch
 from fttui_engine.supervise.keeper_link import KeeperLink
 from fttui_engine.supervise.log_cap import LogCap
 from fttui_engine.supervise.notices import Notices
 from fttui_engine.supervise.pidfd import ProcessWatch
 from fttui_engine.supervise.queued import Queued
 from fttui_engine.supervise.restarts import EVENT as RESTART_PLANNED
-from fttui_engine.supervise.restarts import Parked, Restart, wait_reason, what_follows
+from fttui_engine.supervise.restarts import (
+    REQUEUED,
+    Parked,
+    Restart,
+    after_time_limit,
+    parked,
+    wait_reason,
+    what_follows,
+)
 from fttui_engine.supervise.stopping import Stop
 from fttui_engine.supervise.verdict import Evidence, Verdict, judge, last_line
 
@@ -78,6 +87,7 @@ class Supervisor:
         self._attempt = attempt
         self._stop = Stop(self._run, self._plan, attempt, self._journal)
         self._notices = Notices(self._run, attempt, self._journal)
+        self._hang = HangWatch(self._run, self._plan, attempt, self._journal)
         self._log_cap = LogCap(attempt.log_path, self._plan.log_max_bytes, self._journal)
         self._asked_to_start = False
         self._watch: ProcessWatch | None = None
@@ -98,10 +108,16 @@ class Supervisor:
             if self.shutdown and self._journal.state.state is State.QUEUED:
                 self._queued.leave()
                 return  # it keeps its place: whoever looks after the host is back puts another keeper in charge
+            if self._is_slurms and self._journal.state.state is State.QUEUED:
+                return  # its job puts it back into Slurm's queue
             self._step()
             if self._journal.state.state.is_live:
                 self._wait()
         refuse_commands(self._run, f"the run has ended: it is {self._journal.state.state}")
+
+    @property
+    def _is_slurms(self) -> bool:
+        return self._plan.launcher == "slurm"
 
     def _obey(self) -> None:
         for command in waiting_commands(self._run):
@@ -124,6 +140,9 @@ class Supervisor:
 
     def _bring_to_start(self) -> None:
         if self._stop.intent and not self._asked_to_start:
+            if self._stop.intent == REQUEUE:
+                self._journal.move(State.QUEUED, REQUEUED, "Its job's time was over before it had started.", stop_deadline=None)
+                return
             by_host = self._stop.intent == "shutdown"
             state, kind = (State.INTERRUPTED, "shutdown") if by_host else (State.STOPPED, "stopped")
             self._queued.leave()
@@ -204,6 +223,8 @@ class Supervisor:
             self._greet()
         self._log_cap.look()
         self._notices.tell()
+        if not self._stop.intent:
+            self._hang.look()
         self._stop.press()
 
     def _greet(self) -> None:
@@ -241,6 +262,12 @@ class Supervisor:
         if self._journal.state.attempt_started_at is None:
             self._note_start()
         self._notices.tell()
+        if wished == self._stop.intent == REQUEUE and verdict.state is State.INTERRUPTED:
+            follows: Restart | Parked | None = after_time_limit(self._plan, self._attempt)
+            if isinstance(follows, Restart):
+                self._restart(verdict, follows, REQUEUED)
+                return
+            verdict = parked(verdict, follows)
         # A stop that came while leftovers were cleared away did not end this attempt, but it is to be the last.
         is_last = bool(self._stop.intent) or self.shutdown
         follows = None if is_last else what_follows(self._run, self._plan, self._attempt, verdict)
@@ -248,8 +275,7 @@ class Supervisor:
             self._restart(verdict, follows)
             return
         if isinstance(follows, Parked):
-            ended_how = verdict.exit._replace(message=f"{verdict.exit.message} {follows.reason}")
-            verdict = Verdict(State.PARKED, ended_how)
+            verdict = parked(verdict, follows)
         self._journal.move(
             verdict.state,
             str(verdict.state),
@@ -259,7 +285,7 @@ class Supervisor:
             stop_deadline=None,
         )
 
-    def _restart(self, verdict: Verdict, restart: Restart) -> None:
+    def _restart(self, verdict: Verdict, restart: Restart, event: str = RESTART_PLANNED) -> None:
         """Begin the next attempt; its folder comes first, since the journal's word is what counts."""
         attempt = self._run.attempt(self._attempt.number + 1)
         if not attempt.path.exists():
@@ -271,8 +297,8 @@ class Supervisor:
             self._plan = with_gpus(self._plan, None)._replace(leases=())
             self._run.write_plan(self._plan)
         self._journal.move(
-            State.QUEUED if queues else State.STARTING,
-            RESTART_PLANNED,
+            State.QUEUED if queues or event == REQUEUED else State.STARTING,
+            event,
             f"{verdict.exit.message} {restart.message}",
             attempt=attempt.number,
             exit=verdict.exit,
@@ -290,7 +316,9 @@ class Supervisor:
             oom_kills=self._oom.recent_kills(),
             last_line=last_line(self._attempt),
             cause=diagnose(self._attempt.log_path),
+            hung=self._hang.message,
             kind=self._plan.kind,
+            launcher=self._plan.launcher,
         )
 
     def _wait(self) -> None:

@@ -17,7 +17,7 @@ class Evidence(NamedTuple):
     """All that is known when an attempt has ended."""
 
     intent: str
-    """What was wished of the attempt: ``""``, ``stop``, ``kill`` or ``shutdown``."""
+    """What was wished of the attempt: ``""``, ``stop``, ``kill``, ``shutdown`` or ``requeue``."""
     outcome: Outcome | None
     exit: Exit | None
     restarted: str
@@ -27,8 +27,11 @@ class Evidence(NamedTuple):
     last_line: str
     cause: Diagnosis | None = None
     """What the log says about why the program died."""
+    hung: str = ""
+    """What was found when the attempt got on no longer and was ended for it."""
     kind: str = "train"
     """The plan's kind: a training goes on from a checkpoint, any other program starts again."""
+    launcher: str = "local"
 
 
 class Verdict(NamedTuple):
@@ -49,6 +52,8 @@ def judge(evidence: Evidence, run_id: str) -> Verdict:
         return _verdict(State.FINISHED, "finished", evidence, outcome.message)
     if outcome and outcome.result == "stopped":
         return _stopped(evidence, outcome.message, run_id)
+    if evidence.hung:
+        return _verdict(State.FAILED, "hung", evidence, evidence.hung, _hung_advice(evidence, run_id))
     if outcome:
         return _verdict(State.FAILED, outcome.kind or "error", evidence, outcome.message, outcome.advice)
     if evidence.restarted:
@@ -70,7 +75,12 @@ def _stopped(evidence: Evidence, message: str, run_id: str) -> Verdict:
     if evidence.intent in ("stop", "kill"):
         text = message or "Ended as asked."
         return _verdict(State.STOPPED, "stopped", evidence, text)
-    text = " ".join(["The host asked all processes to end.", message]).strip()
+    who = "The host asked all processes to end."
+    if evidence.intent == "requeue":
+        who = "The job's time limit was near."
+    elif evidence.launcher == "slurm":
+        who = "Slurm asked the job to end (scancel, preemption, or its time limit)."
+    text = " ".join([who, message]).strip()
     return _verdict(State.INTERRUPTED, "shutdown", evidence, text, _how_to_go_on(evidence, run_id))
 
 
@@ -94,6 +104,12 @@ def _unasked(evidence: Evidence, run_id: str) -> Verdict:
     elif evidence.last_line:
         message += f" Its last line: {evidence.last_line}"
     return _verdict(State.FAILED, "exit_code", evidence, message, advice)
+
+
+def _hung_advice(evidence: Evidence, run_id: str) -> str:
+    looks = f"fttui stacks {run_id} shows where it stood; " if evidence.kind == "train" else ""
+    slow = "if it was only slow, raise run.hang_seconds"
+    return f"{looks}{slow}; {_how_to_go_on(evidence, run_id)}"
 
 
 def _how_to_go_on(evidence: Evidence, run_id: str) -> str:

@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs.attempt import Attempt, Outcome
+from fttui_engine.runs.pulse import PulseWriter
 from fttui_engine.runs.run import Run
 from fttui_engine.spec.run_block import RunOptions
 from fttui_engine.train.failures import explain
@@ -23,6 +24,7 @@ from fttui_engine.train.ranks.group import Ranks
 from fttui_engine.train.ranks.output import mark_lines
 from fttui_engine.train.ranks.strategy import keep_batch
 from fttui_engine.train.recipe import Worker, read_config, read_resume, train
+from fttui_engine.train.stack_dumps import dump_when_asked
 
 if TYPE_CHECKING:
     from fttui_engine.spec.config import TrainingConfig
@@ -39,9 +41,11 @@ def main() -> int:
     ranks = Ranks.from_environment()
     if not ranks.is_main:
         mark_lines(ranks.rank)
-    stop = StopFlag(attempt, ranks)
+    dump_when_asked(attempt, ranks.rank)
+    pulse = PulseWriter(attempt.pulse_path_of(ranks.rank))
+    stop = StopFlag(attempt, ranks, pulse)
     stop.listen()
-    reporter = Reporter(run, attempt) if ranks.is_main else SilentReporter(run, attempt)
+    reporter = (Reporter if ranks.is_main else SilentReporter)(run, attempt, pulse)
     config: TrainingConfig | None = None
     asked: TrainingConfig | None = None
     options, resume = RunOptions(), None

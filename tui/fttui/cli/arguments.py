@@ -246,6 +246,7 @@ VERBS: dict[str, Verb] = {
     "logs": Verb("print what a run has written", "logs:logs", _logs),
     "events": Verb("say what happened to a run", "show:events", _run_and_json),
     "metrics": Verb("print the numbers of a run", "show:metrics", _run_and_json),
+    "stacks": Verb("show what every thread of a training is doing", "stacks:stacks", _run_and_json),
     "stop": Verb("let a run save at its next step and end", "control:stop", _stop),
     "resume": Verb("go on from the newest whole checkpoint", "control:resume", _resume),
     "restart": Verb("train again from step 0", "control:restart", _run_and_json),

@@ -20,6 +20,7 @@ Kind = Literal[
     "nodes",
     "environment",
     "command",
+    "patience",  # a number of seconds, auto or off
     "settings",  # a block of NAME: number, or NAME=number,NAME=number
 ]
 

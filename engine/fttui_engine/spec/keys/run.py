@@ -39,6 +39,19 @@ RUN = (
         choices=("shrink",),
     ),
     Key(
+        "run.hang_seconds",
+        "patience",
+        "auto",
+        "How long nothing may get on before the run is ended as hung: auto (by the pace observed), off, or seconds.",
+    ),
+    Key(
+        "run.divergence",
+        "choice",
+        "stop",
+        "What happens when the loss is no number any more or explodes.",
+        choices=("stop", "warn", "off"),
+    ),
+    Key(
         "run.log_max_bytes",
         "whole",
         2**31,
@@ -46,7 +59,12 @@ RUN = (
         at_least=2**20,
         at_most=2**50,
     ),
-    Key("run.resume_after_reboot", "flag", False, "Go on by itself after the host came back; needs fttui install-autostart once."),
+    Key(
+        "run.resume_after_reboot",
+        "flag",
+        False,
+        "Go on by itself after the host came back; needs fttui install-autostart once.",
+    ),
     Key("run.environment", "environment", None, "Environment variables of the run."),
     Key("run.python", "path", None, "Python that runs the training; unset means the one of fttui."),
     Key("run.command", "command", None, "Run this program instead of our training: a list of words."),

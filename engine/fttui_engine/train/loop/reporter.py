@@ -10,6 +10,7 @@ from typing import Any
 from fttui_engine.runs.attempt import Attempt, Progress
 from fttui_engine.runs.metrics import MetricsWriter
 from fttui_engine.runs.notices import MOST_NOTICES, write_notice
+from fttui_engine.runs.pulse import PulseWriter
 from fttui_engine.runs.run import Run
 
 # Viewers look a few times a second; one write takes 0.7 ms.
@@ -24,8 +25,9 @@ _OF_EVERY_STAGE = ("loss", "learning_rate", "grad_norm", "epoch")
 class Reporter:
     """Keeps the clock of this attempt; rates and the time left never count steps of an earlier one."""
 
-    def __init__(self, run: Run, attempt: Attempt) -> None:
+    def __init__(self, run: Run, attempt: Attempt, pulse: PulseWriter | None = None) -> None:
         self.run_path = run.path
+        self._pulse = pulse
         self._attempt = attempt
         self._metrics = MetricsWriter(run.metrics_path)
         self._progress = Progress("loading", pid=os.getpid())
@@ -64,6 +66,8 @@ class Reporter:
 
     def phase(self, phase: str) -> None:
         """Say what the worker is doing now."""
+        if self._pulse:
+            self._pulse.phase(phase)
         if phase != self._progress.phase:
             self._progress = self._progress._replace(phase=phase)
             self._write_progress(now=True)
@@ -84,12 +88,19 @@ class Reporter:
             self._recent_step_seconds.clear()
         self._steps += 1
         self._recent_step_seconds.append(seconds)
+        if self._pulse:
+            self._pulse.stepped(step, self._median_step_seconds() if self._steps > 1 else 0.0)
         self._window_steps += 1
         self._window_seconds += seconds
         self._progress = self._progress._replace(
             step=step, epoch=epoch, phase="train", eta_seconds=self._eta_seconds(step)
         )
         self._write_progress()
+
+    def batch_begun(self) -> None:
+        """Count one batch that is trained on."""
+        if self._pulse:
+            self._pulse.batch()
 
     def back_to_steps(self) -> None:
         """Resume the clock after an evaluation or a checkpoint: neither makes steps look slow."""
@@ -149,6 +160,9 @@ class Reporter:
             return None
         per_step = sum(self._recent_step_seconds) / len(self._recent_step_seconds)
         return (self.max_steps - step) * (per_step + self._other_seconds / self._steps)
+
+    def _median_step_seconds(self) -> float:
+        return sorted(self._recent_step_seconds)[len(self._recent_step_seconds) // 2]
 
     def _append(self, point: dict[str, Any]) -> None:
         self._metrics.append(point)

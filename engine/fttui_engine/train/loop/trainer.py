@@ -66,6 +66,7 @@ class WorkerTrainer(EvaluatingTrainer):
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Count the tokens of a batch on the device, without waiting for it, and train on the batch."""
+        self.reporter.batch_begun()
         self._uncounted_tokens = self._uncounted_tokens + self.tokens_read(inputs)
         return super().training_step(model, inputs, num_items_in_batch)
 

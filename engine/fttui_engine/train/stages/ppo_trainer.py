@@ -101,6 +101,7 @@ class PPOTrainer(ValueHeadTrainer):
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         """Do one step of PPO but for its last update, which the loop does as in every stage; return the mean loss."""
+        self.reporter.batch_begun()
         questions = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             # Not what DDP wraps around it, which can neither generate nor has the ranks wait for each other here.
