@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fttui_engine.spec.memory.model_config import read_model_config
-from fttui_engine.spec.memory.model_shape import UnknownShapeError, read_shape
+from fttui_engine.spec.memory.model_shape import UnknownShapeError
+from fttui_engine.spec.memory.shape_reading import read_shape
 from fttui_engine.train.errors import ModelError
 from fttui_engine.train.inference import gguf as writing
 from fttui_engine.train.inference.gguf import write_gguf

@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.spec.keys import KEYS
-from fttui_engine.spec.memory.model_shape import read_shape
 from fttui_engine.spec.memory.peak import predict
+from fttui_engine.spec.memory.shape_reading import read_shape
 from fttui_engine.spec.memory.workload import read_workload
 from fttui_engine.train.loop.loss import choose_loss
 from fttui_engine.train.models.adapters import add_adapter

@@ -10,7 +10,8 @@ from peft import LoraConfig, OFTConfig, TaskType, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from fttui_engine.spec.memory.model_config import DEMO_CONFIG, read_model_config
-from fttui_engine.spec.memory.model_shape import EXPERT_TYPES, KNOWN_TYPES, ModelShape, read_shape
+from fttui_engine.spec.memory.model_shape import ModelShape
+from fttui_engine.spec.memory.shape_reading import EXPERT_TYPES, KNOWN_TYPES, read_shape
 from fttui_engine.spec.memory.trained_weights import adapter_weights, rotation_weights
 
 SIZES = {

@@ -19,8 +19,8 @@ from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig
 
 from fttui_engine.spec.keys import KEYS
-from fttui_engine.spec.memory.model_shape import read_shape
 from fttui_engine.spec.memory.peak import predict
+from fttui_engine.spec.memory.shape_reading import read_shape
 from fttui_engine.spec.memory.workload import read_workload
 from fttui_engine.train.ranks.sharding import division_precision
 from test_memory_measured import NOT_TENSORS, SIZES, VOCABULARY, made

@@ -10,9 +10,10 @@ import pytest
 from fttui_engine.spec.check import check
 from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.load import resolve
-from fttui_engine.spec.memory.model_shape import UnknownShapeError, read_shape
+from fttui_engine.spec.memory.model_shape import UnknownShapeError
 from fttui_engine.spec.memory.optimizer_states import STATES
 from fttui_engine.spec.memory.peak import Prediction, predict
+from fttui_engine.spec.memory.shape_reading import read_shape
 from fttui_engine.spec.memory.workload import read_workload
 
 GIB = 1 << 30

@@ -14,8 +14,8 @@ import pytest
 from fttui_engine.spec.check import check
 from fttui_engine.spec.load import resolve
 from fttui_engine.spec.memory.advice import Device, advise
-from fttui_engine.spec.memory.model_shape import read_shape
 from fttui_engine.spec.memory.peak import predict
+from fttui_engine.spec.memory.shape_reading import read_shape
 from fttui_engine.spec.memory.workload import read_workload
 
 SOURCE = Path(__file__).parents[1] / "fake_nvml" / "fake_nvml.c"

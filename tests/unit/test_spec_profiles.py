@@ -4,8 +4,8 @@ import pytest
 
 from fttui_engine.errors import WrongRequestError
 from fttui_engine.spec.load import resolve
-from fttui_engine.spec.memory.model_shape import read_shape
 from fttui_engine.spec.memory.peak import predict
+from fttui_engine.spec.memory.shape_reading import read_shape
 from fttui_engine.spec.memory.workload import read_workload
 from fttui_engine.spec.profiles import Hardware, list_profiles, load_profile
 

@@ -7,7 +7,8 @@ from fttui_engine.runs.free_space import free_bytes, nearest_folder
 from fttui_engine.runs.home import state_home
 from fttui_engine.spec.disk import LEAST_KEPT, checkpoint_bytes, checkpoints_at_once, result_bytes
 from fttui_engine.spec.memory.model_config import read_model_config
-from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError, read_shape
+from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError
+from fttui_engine.spec.memory.shape_reading import read_shape
 from fttui_engine.spec.memory.workload import Workload, read_workload
 from fttui_engine.spec.paths import listed_datasets
 

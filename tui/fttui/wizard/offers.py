@@ -128,7 +128,8 @@ def find_models(judge_model: Callable[[str], dict[str, Any]], typed: str) -> lis
 
 def _model_offer(reference: str, judge_model: Callable[[str], dict[str, Any]]) -> ModelOffer:
     from fttui_engine.spec.memory.model_config import read_model_config
-    from fttui_engine.spec.memory.model_shape import UnknownShapeError, read_shape
+    from fttui_engine.spec.memory.model_shape import UnknownShapeError
+    from fttui_engine.spec.memory.shape_reading import read_shape
 
     if reference.endswith("/"):
         return ModelOffer(reference, remark="folder")

@@ -21,7 +21,8 @@ def check_target_layers(case: "Lint") -> None:
     if not names or goes_on or "model_name_or_path" not in values:
         return
     from fttui_engine.spec.memory.model_config import read_model_config
-    from fttui_engine.spec.memory.model_shape import UnknownShapeError, read_shape
+    from fttui_engine.spec.memory.model_shape import UnknownShapeError
+    from fttui_engine.spec.memory.shape_reading import read_shape
 
     try:
         config = read_model_config(

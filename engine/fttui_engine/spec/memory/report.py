@@ -8,8 +8,9 @@ from fttui_engine.spec.keys import KEYS
 from fttui_engine.spec.memory.activations import layer_input_bytes
 from fttui_engine.spec.memory.advice import Advice, Device, advise, with_changes
 from fttui_engine.spec.memory.model_config import read_model_config
-from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError, read_shape
+from fttui_engine.spec.memory.model_shape import ModelShape, UnknownShapeError
 from fttui_engine.spec.memory.peak import LIBRARY_BYTES, Prediction, predict, weights_bytes
+from fttui_engine.spec.memory.shape_reading import read_shape
 from fttui_engine.spec.memory.words import NO_WAY_OUT, Room, explain
 from fttui_engine.spec.memory.workload import DECISIVE_KEYS, Workload, read_workload
 

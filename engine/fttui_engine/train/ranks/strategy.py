@@ -72,8 +72,9 @@ def _predicted_bytes(config: TrainingConfig, count: int) -> int | None:
     """Return what one process is predicted to take with a model of its own, ``None`` where nothing is known."""
     from transformers import AutoConfig
 
-    from fttui_engine.spec.memory.model_shape import UnknownShapeError, read_shape
+    from fttui_engine.spec.memory.model_shape import UnknownShapeError
     from fttui_engine.spec.memory.peak import predict
+    from fttui_engine.spec.memory.shape_reading import read_shape
     from fttui_engine.spec.memory.workload import read_workload
     from fttui_engine.train.models.load import find_model
 
