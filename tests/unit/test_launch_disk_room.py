@@ -39,7 +39,7 @@ def test_all_that_is_written_is_counted_by_disk(tmp_path: Path) -> None:
     assert room.needed_bytes == sum(need.size_bytes for need in room.needs)
     assert room.warning == ""
     short = room._replace(free_bytes=each)
-    assert " GB for 5 checkpoints" in short.warning
+    assert "B for 5 checkpoints" in short.warning
     assert "lower save_total_limit" in short.warning
 
 

@@ -33,7 +33,7 @@ def test_json_verdict_is_the_documented_interface(
 ) -> None:
     assert fttui(monkeypatch, "check", "bad.yaml", "--json") == 2
     verdict = json.loads(capsys.readouterr().out)
-    assert set(verdict) == {"ok", "errors", "warnings", "translated", "ignored", "memory", "resolved"}
+    assert set(verdict) == {"ok", "errors", "warnings", "translated", "ignored", "memory", "disk", "resolved"}
     assert verdict["ok"] is False
     (error,) = verdict["errors"]
     assert set(error) >= FIELDS

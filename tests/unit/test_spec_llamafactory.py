@@ -175,3 +175,19 @@ def test_a_template_that_neither_the_model_nor_fttui_has(tmp_path: Path) -> None
     assert "template" not in errors_of(resolve_text(tmp_path, text + "alpaca\n"))
     (tmp_path / "model" / "chat_template.jinja").write_text("x")
     assert "template" not in errors_of(resolve_text(tmp_path, text + "cohere\n"))
+
+
+FOREIGN_FILES = [
+    ("compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\nnum_processes: 2\n", "accelerate launch"),
+    ('{"train_batch_size": "auto", "zero_optimization": {"stage": 3}}', "deepspeed: FILE"),
+    ("model: a/b\npeft_config: {name: lora, r: 8}\ntrain_dataset: data/v1_sft_demo.yaml\n", "USE_V1=1"),
+    ('{"identity": {"file_name": "identity.json"}, "more": {"hf_hub_url": "a/b"}}', "dataset: NAME"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), FOREIGN_FILES)
+def test_a_file_of_another_program_is_called_what_it_is(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "it.yaml").write_text(text)
+    errors = resolve(Path("it.yaml"), cwd=tmp_path).findings.errors
+    assert len(errors) == 1, "one sentence instead of one per key"
+    assert words in errors[0].message

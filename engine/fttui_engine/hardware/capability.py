@@ -105,7 +105,7 @@ def precision_problem(key: str, gpus: int | str | list[int] | None) -> HardwareP
         return HardwareProblem(text, "fp16: false", is_error=False)
     is_error = _concerns_the_run(gpus, cards, lacking)
     if key == "tf32":
-        text = f"tf32 needs compute capability 8.0 (Ampere) or newer, which {_names(lacking)} does not have; leave it out."
+        text = f"tf32 needs compute capability 8.0 (Ampere) or newer, which {_names(lacking)} {_lack(lacking)}; leave it out."
         return HardwareProblem(text, "tf32: false", is_error)
     return HardwareProblem(*_without_bf16(key, cards, lacking), is_error)
 
@@ -120,11 +120,11 @@ def quantization_problem(bits: int, gpus: int | str | list[int]) -> HardwareProb
     if bits == 8:
         text = (
             "8-bit products (LLM.int8) need compute capability 7.5 (Turing) or newer, which "
-            f"{_names(lacking)} does not have; 4-bit weights work from 6.0 on: use quantization_bit: 4."
+            f"{_names(lacking)} {_lack(lacking)}; 4-bit weights work from 6.0 on: use quantization_bit: 4."
         )
         return HardwareProblem(text, "quantization_bit: 4", is_error)
     text = (
-        f"4-bit weights need compute capability 6.0 (Pascal) or newer, which {_names(lacking)} does not have; leave "
+        f"4-bit weights need compute capability 6.0 (Pascal) or newer, which {_names(lacking)} {_lack(lacking)}; leave "
         "quantization_bit out and take a smaller model."
     )
     return HardwareProblem(text, "quantization_bit: null", is_error)
@@ -146,7 +146,7 @@ def attention_problem(gpus: int | str | list[int]) -> HardwareProblem | None:
 def _without_bf16(key: str, cards: list[Card], lacking: list[Card]) -> tuple[str, str]:
     """What to say, and what to write, where some of the cards have no bfloat16."""
     text = (
-        f"{key} needs compute capability 8.0 (Ampere) or newer, which {_names(lacking)} does not have: "
+        f"{key} needs compute capability 8.0 (Ampere) or newer, which {_names(lacking)} {_lack(lacking)}: "
         "torch would not refuse it but emulate it, slower than float32."
     )
     if best_precision([card.capability for card in cards]) == "fp16":
@@ -174,6 +174,10 @@ def _names(cards: list[Card]) -> str:
     if len(cards) <= 2:
         return " and ".join(card.shown for card in cards)
     return f"{cards[0].shown} and {len(cards) - 1} others"
+
+
+def _lack(cards: list[Card]) -> str:
+    return "does not have" if len(cards) == 1 else "do not have"
 
 
 def _can(key: str, rules: Generation) -> bool:

@@ -8,15 +8,17 @@ from fttui_engine.spec.memory.optimizer_states import optimizer_bytes
 from fttui_engine.spec.memory.peak import weights_bytes
 from fttui_engine.spec.memory.workload import Workload
 
-# Tokenizer, trainer state and random states beside the weights; a tokenizer of 150,000 words has 15 MB.
-SMALL_FILES_BYTES = 20_000_000
+# A tokenizer.json: 134 bytes a word in Llama 3's (128,256 words), 126 in Gemma's (262,144), fewer in older ones.
+TOKENIZER_BYTES_PER_WORD = 134
+# Configuration, trainer state, random states of some ranks and the manifest.
+SMALL_FILES_BYTES = 200_000
 # Older ones are removed after the new one is whole, and two are always kept.
 LEAST_KEPT = 2
 
 
 def checkpoint_bytes(shape: ModelShape, work: Workload) -> int:
     """One checkpoint: the adapter or the whole model, and the optimizer's states of what is trained."""
-    return _saved_bytes(shape, work) + optimizer_bytes(work) + SMALL_FILES_BYTES
+    return _saved_bytes(shape, work) + optimizer_bytes(work) + _small_files_bytes(shape)
 
 
 def disk_bytes(shape: ModelShape, work: Workload, values: dict[str, Any]) -> int | None:
@@ -27,7 +29,7 @@ def disk_bytes(shape: ModelShape, work: Workload, values: dict[str, Any]) -> int
 
 def result_bytes(shape: ModelShape, work: Workload) -> int:
     """The trained model or adapter, in the output folder itself."""
-    return _saved_bytes(shape, work) + SMALL_FILES_BYTES
+    return _saved_bytes(shape, work) + _small_files_bytes(shape)
 
 
 def checkpoints_at_once(values: dict[str, Any]) -> int | None:
@@ -35,6 +37,10 @@ def checkpoints_at_once(values: dict[str, Any]) -> int | None:
     written, limit = _written(values), values.get("save_total_limit")
     kept = None if limit is None else max(limit, LEAST_KEPT) + 1
     return min((count for count in (written, kept) if count is not None), default=None)
+
+
+def _small_files_bytes(shape: ModelShape) -> int:
+    return SMALL_FILES_BYTES + TOKENIZER_BYTES_PER_WORD * shape.vocabulary
 
 
 def _saved_bytes(shape: ModelShape, work: Workload) -> int:

@@ -45,6 +45,11 @@ REFUSED = (
         "use_asft_loss", "A loss that compares with a second model", "use_dft_loss is the same without it"
     ),
     _later("mixture_of_depths shift_attn", "Changing the layers of a model in this way"),
+    _later(
+        "freeze_original_embeddings",
+        "Training the embeddings of new marks alone",
+        "new_special_tokens_config without it trains all of them",
+    ),
     _later("split_special_tokens", "Reading marks as plain text"),
     _later(
         "auto_find_batch_size",

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fttui_engine.spec.document import parse_document, parse_node, read_document
 from fttui_engine.spec.findings import Findings, Ignored, Place, Translated, quoted
+from fttui_engine.spec.foreign_files import foreign_file
 from fttui_engine.spec.keys import BLOCKS, KEYS
 from fttui_engine.spec.nodes import Block, DocumentError, Node, Scalar
 
@@ -28,6 +29,9 @@ def file_entries(path: "Path", layer: str, findings: Findings, text: str | None 
         document = read_document(path) if text is None else parse_document(text)
     except DocumentError as error:
         findings.error("", error.message, Place(layer, error.line))
+        return []
+    if sentence := foreign_file(document):
+        findings.error("", sentence, Place(layer))
         return []
     return _flatten(document, layer, "", findings)
 

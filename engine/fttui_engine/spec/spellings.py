@@ -8,6 +8,7 @@ from fttui_engine.spec.nodes import Scalar
 RENAMED_IN_TRANSFORMERS = "transformers calls it so since 4.41"
 ONE_NAME = "the same setting under another project's name"
 RENAMED = "LLaMA-Factory renamed it"
+RENAMED_LATER = "LLaMA-Factory calls it so after 0.9.5"
 
 # old key: (new key, why)
 OLD_KEYS: dict[str, tuple[str, str]] = {
@@ -101,6 +102,9 @@ OLD_VALUES: dict[tuple[str, str], tuple[str, str]] = {
     ("flash_attn", "flash_attention_2"): ("fa2", "LLaMA-Factory's name of it"),
     ("train_sampling_strategy", "false"): ("random", "it has names instead of true and false"),
     ("train_sampling_strategy", "true"): ("group_by_length", "it has names instead of true and false"),
+    ("init_special_tokens", "vocab_mean_noise"): ("noise_init", RENAMED_LATER),
+    ("init_special_tokens", "description"): ("desc_init", RENAMED_LATER),
+    ("init_special_tokens", "description_noise"): ("desc_init_w_noise", RENAMED_LATER),
     ("stage", "pretrain"): ("pt", "LLaMA-Factory's name of it"),
     ("stage", "supervised"): ("sft", "LLaMA-Factory's name of it"),
     ("lr_scheduler_type", "cosine_annealing"): ("cosine", "transformers' name of it"),

@@ -57,7 +57,8 @@ def _print_verdict(report: CheckReport, experience: Experience, name: str) -> No
         if room.warning:
             print(one_line(f"warning: {room.warning}"))
     if report.ok:
-        print(one_line(f"{name} can be started."))
+        but = ", but is predicted to run out of memory" if report.memory.fits is False else ""
+        print(one_line(f"{name} can be started{but}."))
     else:
         count = len(findings.errors)
         print(one_line(f"{name} cannot be started: {count} error{'s' if count > 1 else ''}."))

@@ -166,7 +166,7 @@ def _check_compilation(case: "Lint") -> None:
         if lacking:
             case.error(
                 asked,
-                f"{asked} needs compute capability 7.0 (Volta) or newer, which {', '.join(lacking)} does not have.",
+                f"{asked} needs compute capability 7.0 (Volta) or newer, unlike {', '.join(lacking)}; leave it out.",
                 found=str(values[asked]),
                 suggestion="torch_compile: false",
             )

@@ -93,10 +93,8 @@ def report_memory(resolved: "Resolved") -> MemoryReport:
         return MemoryReport(reason="There is no prediction for a program of your own.")
     on_cpu = bool(resolved.values.get("use_cpu")) or resolved.run.gpus == "none"
     place = Place() if on_cpu else _place_of(resolved.run.gpus)
-    if faults := _decisive_faults(resolved):
-        return MemoryReport(
-            gpus=place.gpus, reason=f"There is no prediction until {', '.join(faults)} is right."
-        )
+    if reason := _undecided(resolved):
+        return MemoryReport(gpus=place.gpus, reason=reason)
     try:
         shape = read_shape(_read_config(resolved))
         values = _settled(resolved, shape, place)
@@ -138,19 +136,23 @@ def free_bytes_of(gpus: "tuple[Gpu, ...]") -> int | None:
     return min(known) if known and len(known) == len(free) else None
 
 
-def _decisive_faults(resolved: "Resolved") -> list[str]:
-    """Keys with an error that leaves open what was meant; wrong data, say, do not change the memory.
+def _undecided(resolved: "Resolved") -> str | None:
+    """Why nothing can be predicted: errors that leave open what was meant. Wrong data, say, do not change the memory.
 
     A value that only is wrong here (bf16 on an old GPU) was read, and is predicted for as it stands.
     """
     faults = set()
     for error in resolved.findings.errors:
+        if not error.key:
+            return "There is no prediction until the configuration can be read."
         is_unread = resolved.origins.get(error.key, DEFAULT).startswith(DEFAULT)
         if error.key not in KEYS or (error.key in DECISIVE_KEYS and is_unread):
-            faults.add(error.key or "the configuration")
+            faults.add(error.key)
     if "model_name_or_path" not in resolved.values:
         faults.add("model_name_or_path")
-    return sorted(faults)
+    if not faults:
+        return None
+    return f"There is no prediction until {', '.join(sorted(faults))} {'is' if len(faults) == 1 else 'are'} right."
 
 
 def _read_config(resolved: "Resolved") -> dict[str, Any]:
