@@ -59,6 +59,8 @@ class Host(NamedTuple):
     def firewall(self, action: str, ports: str, protocol: str = "tcp") -> None:
         """Drop or reject what comes in for these ports, such as ``30000:65535``."""
         rule = ["-A", "INPUT", "-p", protocol, "--dport", ports, "-j", action]
+        # What the host itself has begun is let in, as by every firewall.
+        rule += ["--syn"] if protocol == "tcp" else []
         # REJECT as most firewalls have it: the answer says that somebody forbade it, which a closed port does not.
         rule += ["--reject-with", "icmp-admin-prohibited"] if action == "REJECT" else []
         self.run("iptables", *rule)
@@ -206,6 +208,9 @@ class Laboratory:
 
     def tear_down(self) -> None:
         """Kill whatever runs on the hosts and leave nothing of them."""
+        for path in (self.folder / "head").glob("fttui-ssh/*"):
+            words = [SSH, "-F", "none", "-o", f"ControlPath={path}", "-O", "exit", "any"]
+            subprocess.run(words, capture_output=True, check=False, timeout=10)
         for host in self.hosts:
             _kill_all(host)
             # Its end here first: a namespace goes away late, and the next set-up would meet a cable of that name.

@@ -182,6 +182,12 @@ def _gpus_verb(parser: ArgumentParser) -> None:
     json_argument(parser)
 
 
+def _nodes(parser: ArgumentParser) -> None:
+    from fttui.cli.nodes_arguments import nodes_arguments
+
+    nodes_arguments(parser)
+
+
 def _doctor(parser: ArgumentParser) -> None:
     parser.add_argument("--python", metavar="P", help="the Python that trains (default: that of fttui)")
     json_argument(parser)
@@ -260,6 +266,7 @@ VERBS: dict[str, Verb] = {
     "data": Verb("show what a configuration's data is made of", "data:run", _data),
     "gpus": Verb("show the GPUs of this machine", "gpus:run", _gpus_verb),
     "doctor": Verb("say what of this machine stands in the way of training", "doctor:run", _doctor),
+    "nodes": Verb("list several machines, and say whether they can train together", "nodes:run", _nodes),
     "profiles": Verb("list the ready-made configurations, or print one", "profiles:run", _profiles),
     "locate": Verb("print the folders that fttui uses", "locate:locate", _only_json),
     "predict": Verb("let a model answer a data set, and measure the answers", "use:predict", _use("predict")),
