@@ -1,6 +1,7 @@
 """A process that lets base and trained model answer the same questions, for as long as somebody looks."""
 
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -103,8 +104,17 @@ class SideBySide:
                 self._hear(Heard(event, values))
         self._tell_pieces()
         code = self._process.wait()
-        last = next((text for text in reversed(self._said) if text.strip()), "")
-        self._hear(Heard("gone", {"code": code, "message": last.removeprefix("fttui: ")}))
+        self._hear(Heard("gone", {"code": code, "message": self._why_it_ended(code)}))
+
+    def _why_it_ended(self, code: int) -> str:
+        """What ended it, where that was a signal, else what it said last, an error of ours with its advice."""
+        if code == -signal.SIGKILL:
+            return "it was killed, which the kernel does when memory runs out."
+        if code < 0:
+            return f"signal {-code} ended it."
+        said = [text for text in self._said if text.strip()]
+        with_advice = said[-2:] if said[-1:] and said[-1].startswith("  ") else said[-1:]
+        return " ".join(text.strip().removeprefix("fttui: ") for text in with_advice)
 
     def _tell_pieces(self) -> None:
         self._told_at = time.monotonic()

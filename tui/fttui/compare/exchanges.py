@@ -68,6 +68,10 @@ class Exchanges:
             exchange.ended[model] = heard.values["was_stopped"]
         return number == self.at
 
+    def forget_unfinished(self) -> None:
+        """Empty answers that their process did not live to end: they are written anew."""
+        self.all = [each if each.is_done else Exchange(each.question) for each in self.all]
+
     def drop_unasked(self, asked: int | None) -> None:
         """Take back the questions whose turn has not come."""
         kept = 0 if asked is None else asked + 1

@@ -94,6 +94,7 @@ class ComparePage(CockpitScreen):
         self._loading, self._began_at = "looking for what was saved", time.time()
         self._is_ready = False
         self._is_closed = False
+        self._on_cpu = False
 
     def compose(self) -> ComposeResult:
         """Lay out title, answers and keys."""
@@ -125,7 +126,8 @@ class ComparePage(CockpitScreen):
     def _begin(self, *, cpu: bool) -> None:
         self._session_number += 1
         number = self._session_number
-        self._is_ready, self._asked = False, None
+        self._is_ready, self._asked, self._on_cpu = False, None, cpu
+        self._exchanges.forget_unfinished()
         self._loading, self._began_at = "looking for what was saved", time.time()
 
         def begin() -> None:
@@ -251,7 +253,9 @@ class ComparePage(CockpitScreen):
                 panel.show(
                     self._names[name],
                     _text(exchange, name),
-                    remark=_remark(exchange, name, self._asked is not None),
+                    remark=_remark(exchange, name, self._asked is not None)
+                    if self._is_ready or self._loading or exchange.is_done
+                    else "not answered",
                 )
         self._key_line.show(
             frozenset() if self._exchanges.all else frozenset({"compare-next", "compare-before"})
@@ -266,7 +270,8 @@ class ComparePage(CockpitScreen):
     def action_file(self) -> None:
         """Let a file of questions be named."""
         if not self._is_ready:
-            self.cockpit.tell("The models are not loaded yet.", "warning")
+            again = "yet" if self._loading else "any more; the next question loads them again"
+            self.cockpit.tell(f"The models are not loaded {again}.", "warning")
             return
         self._prompt.ask(
             "file", " File with a question per line, or a data file:", "", in_place_of=self._key_line
@@ -284,6 +289,8 @@ class ComparePage(CockpitScreen):
             return
         self._exchanges.add(text)
         self._begin_reading()
+        if not self._is_ready and not self._loading:
+            self._begin(cpu=self._on_cpu)
         self._ask_next()
         self._show_all()
 

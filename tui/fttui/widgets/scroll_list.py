@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from fttui.lines import Line, Span, fit_line, line, rule
+from fttui.lines import Line, Span, fit_line, line, rule, wrap
 from fttui.widgets.line_panel import LinePanel
 
 Rows = Callable[[int], Sequence[Line]]
@@ -49,7 +49,7 @@ class ScrollList(LinePanel):
         rows = list(self._rows(width))
         head = [rule(self._title, width, self._remark), *([self._columns] if self._columns else [])]
         if not rows:
-            return [*head, line(Span(f" {self._empty}", "dim"))]
+            return [*head, *(line(" ", *one) for one in wrap(self._empty, width - 2, "dim"))]
         self._settle(len(rows))
         shown = rows[self._top : self._top + self._visible]
         if len(rows) > self._visible:

@@ -114,7 +114,7 @@ class HardwareStep(Step, can_focus=True):
         texts: list[tuple[str, Role]] = [(judged.trouble, "bad")] if judged.trouble else []
         errors = (judged.report or {}).get("errors") or []
         texts += [(f"x {each['message']}", "bad") for each in errors if each["key"] in _HARDWARE_KEYS]
-        texts += [(f"  {self._problem}", "dim")] if self._problem and not self._gpus else []
+        texts += [(self._problem, "dim")] if self._problem and not self._gpus else []
         if judged.resolved is not None:
             count = max(1, judged.resolved.run.process_count)
             strategy = judged.resolved.run.strategy
