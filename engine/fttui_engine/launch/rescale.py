@@ -34,6 +34,11 @@ def rescale(
         raise WrongRequestError(
             f"{run.id} is no training of ours", "only those go on with another number of processes"
         )
+    if plan.launcher == "slurm":
+        raise WrongRequestError(
+            f"{run.id} has the GPUs of its Slurm job, which cannot be changed",
+            "start a run with another run.gpus; resume_from_checkpoint takes over what this one has learnt",
+        )
     spec = read_spec(run.spec_path)
     if gpus is None:
         choice, count = GpuChoice(None), processes or 1

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fttui_engine.launch.gpu_choice import Wanted
     from fttui_engine.launch.queue import QueueWish
+    from fttui_engine.runs.files import Json
     from fttui_engine.spec.resolved import Resolved
 
 GRACE_SECONDS = 60.0
@@ -41,8 +42,14 @@ def start(
     else:
         plan = _plan(name, "train", _worker_argv(resolved), _worker_environment(resolved), resolved)
     _require_program(plan)
+    is_slurms = resolved.run.launcher == "slurm"
+    if is_slurms and queue:
+        raise WrongRequestError(
+            "run.launcher: slurm waits in Slurm's queue, not in that of fttui",
+            "leave out --queue; priorities and dependencies go into run.slurm.extra",
+        )
     request = queue.request(_wanted(resolved)) if queue else None
-    if plan.kind == "train":
+    if plan.kind == "train" and not is_slurms:
         plan = _with_gpus(plan, "none" if queue else _wanted(resolved), say)
 
     def write_spec(path: Path, output_dir: str) -> None:
@@ -52,7 +59,17 @@ def start(
         write_spec(resolved.with_value("output_dir", output_dir, origin), path)
 
     take_over = bool(resolved.values.get("overwrite_output_dir"))
-    return start_plan(plan, write_spec, take_over=take_over, queue=request)
+    slurm = slurm_settings(resolved) if is_slurms else None
+    return start_plan(plan, write_spec, take_over=take_over, queue=request, slurm=slurm)
+
+
+def slurm_settings(resolved: "Resolved") -> "Json":
+    """Return what Slurm is asked for: the ``run.slurm`` block, with the GPUs of ``run.gpus`` where it names none."""
+    settings = dict(resolved.run.slurm or {})
+    wanted = _wanted(resolved)
+    if "gres" not in settings and wanted != "none":
+        settings["gres"] = f"gpu:{wanted if isinstance(wanted, int) else 1}"
+    return settings
 
 
 def require_ok(resolved: "Resolved") -> None:
@@ -110,6 +127,7 @@ def _plan(name: str, kind: str, argv: list[str], environment: dict[str, str], re
         resolved.run.log_max_bytes,
         resume_after_reboot=resolved.run.resume_after_reboot,
         hang_seconds=_hang_seconds(resolved.run.hang_seconds),
+        launcher=resolved.run.launcher,
     )
 
 

@@ -11,6 +11,8 @@ STOP = "stop"
 """Save at the next step boundary, then end."""
 KILL = "kill"
 """End now; what was trained since the last checkpoint is lost."""
+REQUEUE = "requeue"
+"""Save and go back to Slurm's queue; asked for by the run's own job, when its time is nearly over."""
 
 
 class Command(NamedTuple):

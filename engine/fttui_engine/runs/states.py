@@ -39,7 +39,8 @@ _NEXT: dict[State, frozenset[State]] = {
     State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.QUEUED}) | _ENDED,
     # Starting again by itself, after a failure; where its GPU was lost, in line for another one.
     State.RUNNING: frozenset({State.STARTING, State.STOPPING, State.QUEUED}) | _ENDED,
-    State.STOPPING: _ENDED,
+    # Back to Slurm's queue, when its time limit is why it was stopped.
+    State.STOPPING: frozenset({State.QUEUED}) | _ENDED,
     **{ended: frozenset({State.STARTING, State.QUEUED}) for ended in _ENDED},
 }
 

@@ -1,8 +1,9 @@
 """A run at one moment, as ``fttui show`` prints it and the screens draw it."""
 
 import os
+import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fttui_engine.runs.attempt import SCRATCH, Progress
 from fttui_engine.runs.checkpoints import Checkpoint, list_checkpoints
@@ -11,6 +12,9 @@ from fttui_engine.runs.identity import ProcessIdentity, identity_from_json, this
 from fttui_engine.runs.journal import ExitVerdict, read_state
 from fttui_engine.runs.run import Run
 from fttui_engine.runs.states import State
+
+if TYPE_CHECKING:
+    from fttui_engine.runs.slurm_job import SlurmJob
 
 
 class RunSummary(NamedTuple):
@@ -48,6 +52,8 @@ class RunSummary(NamedTuple):
     log_path: Path
     gpus: tuple[int, ...] | None
     command: tuple[str, ...]
+    slurm_job: str | None = None
+    """The id of its job, for a run of Slurm's."""
 
     def to_json(self) -> Json:
         """Return the stable form that ``fttui show --json`` prints."""
@@ -83,6 +89,11 @@ def summarize(run: Run) -> RunSummary:
     pid = _alive_pid(identity_from_json(keeper.get("process"))) if current else None
     live = state.state.is_live
     outcome = None if live else attempt.read_outcome()
+    slurm = None
+    if plan.get("launcher") == "slurm":
+        from fttui_engine.runs.slurm_job import read_slurm_job
+
+        slurm = read_slurm_job(run.slurm_path)
     gpus = plan.get("gpus")
     output_dir = Path(str(plan.get("output_dir") or run.checkpoints_dir))
     return RunSummary(
@@ -90,7 +101,7 @@ def summarize(run: Run) -> RunSummary:
         name=str(plan.get("name") or run.id),
         kind=str(plan.get("kind") or "command"),
         state=state.state,
-        detail=state.detail,
+        detail=state.detail or (_slurm_detail(run, slurm) if slurm and state.state is State.QUEUED else ""),
         attempt=state.attempt,
         phase=progress.phase if progress and live else None,
         step=outcome.step if outcome else reached.step if reached else None,
@@ -118,7 +129,14 @@ def summarize(run: Run) -> RunSummary:
         log_path=_log_path(run, state.attempt),
         gpus=tuple(gpus) if isinstance(gpus, list) else None,
         command=_words(plan.get("argv")),
+        slurm_job=slurm.job_id if slurm else None,
     )
+
+
+def _slurm_detail(run: Run, job: "SlurmJob") -> str:
+    from fttui_engine.runs.slurm_job import read_sights, waiting_sentence
+
+    return waiting_sentence(job, read_sights(run.home), time.time())
 
 
 def _reached(run: Run, number: int) -> Progress | None:

@@ -13,6 +13,8 @@ SIXTEEN_BITS = ("bf16", "fp16")
 def fit_precision(values: dict[str, Any], places: dict[str, Place], findings: Findings) -> None:
     """Put the best precision of this host's cards in the place of the profile's, and say so."""
     gpus = values.get("run.gpus", "auto")
+    if values.get("run.launcher") == "slurm":
+        return  # the cards of the compute nodes are not those that are here
     if values.get("use_cpu") or gpus == "none" or not any(map(values.get, (*SIXTEEN_BITS, "tf32"))):
         return
     from fttui_engine.hardware.capability import best_precision, chosen_cards

@@ -11,6 +11,7 @@ NAME_LENGTH = 64
 ALLOWED_NAME = f"1 to {NAME_LENGTH} letters (a-z), digits, '.', '_' or '-', beginning with a letter or digit"
 ALLOWED_GPUS = "a number of GPUs, a list of indices such as [0, 1], auto, or none"
 ALLOWED_NODES = "a number of hosts, or a list of host names"
+ALLOWED_RANK_BATCHES = "auto, or a list of whole numbers, one for each process, such as [4, 2]"
 ALLOWED_PATIENCE = "a number of seconds (at least 1), auto, or off"
 ALLOWED_ENVIRONMENT = "a block of NAME: text"
 ALLOWED_COMMAND = "a list of words, such as [python, train.py]; nothing passes through a shell"
@@ -26,9 +27,11 @@ class RunOptions(NamedTuple):
     gpus: int | str | tuple[int, ...] = "auto"
     processes: int | None = None
     strategy: str = "auto"
+    rank_batches: tuple[int, ...] | str | None = None
     nodes: int | tuple[str, ...] = 1
     min_nodes: int | None = None
     launcher: str = "local"
+    slurm: dict[str, Any] | None = None
     restart: dict[str, Any] | None = None
     hang_seconds: float | str = "auto"
     divergence: str = "stop"
@@ -43,6 +46,10 @@ class RunOptions(NamedTuple):
         """The number of processes that the configuration was written for: one per GPU, or as many as are named."""
         if isinstance(self.gpus, tuple):
             return len(self.gpus)
+        if self.gpus == "auto" and self.launcher == "slurm" and (gres := (self.slurm or {}).get("gres")):
+            from fttui_engine.spec.slurm_values import gres_gpus
+
+            return gres_gpus(gres) or self.processes or 1
         return self.gpus if isinstance(self.gpus, int) else self.processes or 1
 
     @classmethod
@@ -73,8 +80,14 @@ def convert_run_value(key: Key, node: Node) -> Any:
             return _nodes(key, node)
         case "patience":
             return _patience(key, node)
+        case "rank_batches":
+            return _rank_batches(key, node)
         case "environment":
             return _environment(key, node)
+        case "slurm_word" | "slurm_time" | "slurm_lines":
+            from fttui_engine.spec.slurm_values import convert_slurm_value
+
+            return convert_slurm_value(key, node)
         case _:
             return _command(key, node)
 
@@ -133,6 +146,19 @@ def _patience(key: Key, node: Node) -> float | str:
     if not 1 <= seconds <= MAX_PATIENCE_SECONDS:
         _refuse(node, ALLOWED_PATIENCE, "off" if text in ("0", "false", "no", "none") else None)
     return int(seconds) if seconds.is_integer() else seconds
+
+
+def _rank_batches(key: Key, node: Node) -> str | list[int]:
+    if isinstance(node, Items):
+        words = [plain_text(key, item).strip() for item in node.items]
+    else:
+        text = plain_text(key, node).strip()
+        if text == "auto":
+            return text
+        words = [word.strip() for word in text.split(",")]
+    if not words or not all(_is_index(word) and int(word) for word in words):
+        _refuse(node, ALLOWED_RANK_BATCHES)
+    return [int(word) for word in words]
 
 
 def _environment(key: Key, node: Node) -> dict[str, str] | None:

@@ -56,7 +56,13 @@ def adopt(run: Run, lock_seconds: float = 10.0) -> str:
     What became of its attempt meanwhile (still training, ended, never started, gone with a reboot) is for the new
     supervisor to find out; this waits until it has.
     """
-    if not read_state(run).state.is_live or in_charge(run) is not Liveness.DEAD:
+    if not read_state(run).state.is_live:
+        return ""
+    if run.slurm_path.exists():
+        from fttui_engine.supervise.slurm_queue import close_if_gone
+
+        return close_if_gone(run, lock_seconds)
+    if in_charge(run) is not Liveness.DEAD:
         return ""
     with charge_lock(run, lock_seconds):
         if not read_state(run).state.is_live or in_charge(run) is not Liveness.DEAD:

@@ -45,6 +45,11 @@ def stop(run: Run, *, now: bool = False) -> Answer:
     state = read_state(run).state
     if not state.is_live:
         raise WrongRequestError(f"{run.id} is not running: it is {state}", "nothing was changed")
+    if run.slurm_path.exists():
+        from fttui_engine.supervise.slurm_queue import stop_slurms
+
+        adopt(run)
+        return stop_slurms(run, now=now)
     _refuse_foreign(run)
     adopt(run)
     command = drop_command(run, KILL if now else STOP)
@@ -145,10 +150,13 @@ def _next_attempt(
     queue: QueueRequest | None = None,
 ) -> Run:
     adopt(run)
+    is_slurms = run.slurm_path.exists()
+    if is_slurms:
+        _refuse_of_slurms(run, queue)
     with charge_lock(run):
         _refuse_live(run, "nothing was changed")
         queue = queue or (None if changed else _queued_again(run))
-        if not queue:
+        if not queue and not is_slurms:
             _refuse_leased(run, changed or run.read_plan())
         with reclaim_output(run):
             # Asked of the attempt before, by somebody who was killed over it: not to end the new one.
@@ -166,7 +174,7 @@ def _next_attempt(
             run.attempt(number).create(request)
             journal = Journal(run)
             journal.move(
-                State.QUEUED if queue else State.STARTING,
+                State.QUEUED if queue or is_slurms else State.STARTING,
                 event,
                 message,
                 attempt=number,
@@ -176,10 +184,10 @@ def _next_attempt(
                 stop_deadline=None,
             )
             try:
-                spawn_keeper(run)
+                _begin(run, is_slurms=is_slurms)
             except BaseException:
-                if not keeper_is_alive(run):
-                    _fail_to_start(run, journal)
+                if is_slurms or not keeper_is_alive(run):
+                    _fail_to_start(run, journal, is_slurms=is_slurms)
                 raise
     return run
 
@@ -204,8 +212,29 @@ def _refuse_leased(run: Run, plan: Plan) -> None:
             )
 
 
-def _fail_to_start(run: Run, journal: Journal) -> None:
+def _begin(run: Run, *, is_slurms: bool) -> None:
+    if is_slurms:
+        from fttui_engine.supervise.slurm_queue import submit
+
+        submit(run)
+    else:
+        spawn_keeper(run)
+
+
+def _refuse_of_slurms(run: Run, queue: QueueRequest | None) -> None:
+    from fttui_engine.supervise.slurm_queue import refuse_while_job_is_there
+
+    if queue:
+        raise WrongRequestError(
+            f"{run.id} is queued by Slurm, not by fttui", f"leave out --queue: fttui resume {run.id}"
+        )
+    refuse_while_job_is_there(run)
+
+
+def _fail_to_start(run: Run, journal: Journal, *, is_slurms: bool) -> None:
     message = "No keeper could be started, so the attempt did not begin."
+    if is_slurms:
+        message = "It could not be submitted to Slurm, so the attempt did not begin."
     advice = f"{run.supervisor_log_path} may say why; fttui resume {run.id} tries again"
     verdict = ExitVerdict("keeper", None, None, message, advice)
     journal.move(State.FAILED, "failed", message, exit=verdict, ended_at=time.time())

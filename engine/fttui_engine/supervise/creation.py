@@ -4,11 +4,13 @@ A module of its own, which imports what is seldom needed only then: ``fttui star
 """
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from fttui_engine.errors import WrongRequestError
 from fttui_engine.runs.attempt import SCRATCH, Launch, Request
+from fttui_engine.runs.files import Json
 from fttui_engine.runs.home import ensure_home
 from fttui_engine.runs.journal import Journal
 from fttui_engine.runs.lock import charge_lock
@@ -21,6 +23,7 @@ from fttui_engine.runs.run import (
     hidden_run_folder,
     new_run_folder,
 )
+from fttui_engine.runs.slurm_job import SlurmJob, read_slurm_job, write_slurm_job
 from fttui_engine.runs.states import State
 from fttui_engine.supervise.output import claim_output
 from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
@@ -33,11 +36,12 @@ def start_plan(
     *,
     take_over: bool = False,
     queue: QueueRequest | None = None,
+    slurm: Json | None = None,
 ) -> Run:
     """Create the run directory of a plan, start its first attempt or queue it, and return the run.
 
     ``plan.output_dir`` may be empty: then the checkpoints go into the run directory; ``write_spec`` is given the path
-    to write to and the output folder that it came to. The whole directory appears at once, by rename, with its lock
+    to write to and the output folder that it came to. With ``slurm``, its settings, Slurm's queue is meant. The whole directory appears at once, by rename, with its lock
     held until a keeper is in charge; nothing is left behind where it cannot start.
     """
     ensure_home(home)
@@ -52,12 +56,15 @@ def start_plan(
             draft.write_plan(final)
             if queue:
                 write_queue_request(draft.queue_path, queue)
+            elif slurm is not None:
+                write_slurm_job(draft.slurm_path, SlurmJob("", slurm, time.time()))
             else:
                 draft.attempt(1).write_launch(Launch(plan.argv, plan.environment, plan.cwd, None, None))
 
         created = f"Created by process {os.getpid()}."
-        if queue:
-            Journal(draft).move(State.QUEUED, "queued", f"{created} It waits in the queue.", attempt=1)
+        if queue or slurm is not None:
+            which = "the queue" if queue else "Slurm's queue"
+            Journal(draft).move(State.QUEUED, "queued", f"{created} It waits in {which}.", attempt=1)
         else:
             Journal(draft).move(State.STARTING, "created", created, attempt=1)
         with charge_lock(draft), claim_output(plan.output_dir, take_over=take_over) as set_owner:
@@ -69,6 +76,10 @@ def start_plan(
                 retire(Path(plan.output_dir), run.id)
             if queue:
                 spawn_keeper(run)
+            elif slurm is not None:
+                from fttui_engine.supervise.slurm_queue import submit
+
+                submit(run)
             else:
                 _start_with_leases(run, plan)
             return run
@@ -76,9 +87,16 @@ def start_plan(
         from fttui_engine.supervise.evidence import recorded_process
 
         process = recorded_process(run, run.attempt(1))
+        if slurm is not None and _is_submitted(run):
+            raise
         if not keeper_is_alive(run) and not (process and process.is_alive) and run.path.exists():
             delete_run_folder(run)
         raise
+
+
+def _is_submitted(run: Run) -> bool:
+    job = read_slurm_job(run.slurm_path)
+    return job is not None and bool(job.job_id)
 
 
 def _start_with_leases(run: Run, plan: Plan) -> None:

@@ -20,6 +20,7 @@ from fttui_engine.supervise import diagnosis
 from fttui_engine.supervise.verdict import Verdict
 
 EVENT = "restart_planned"
+REQUEUED = "requeued"
 
 FIRST_BACKOFF_SECONDS = 15.0
 LONGEST_BACKOFF_SECONDS = 600.0
@@ -29,7 +30,7 @@ JITTER = 0.2
 MOST_PER_DAY = 20
 DAY_SECONDS = 86400.0
 
-REPEATED = diagnosis.REPEATED | {"checkpoint", "data", "model", "nan", "plan"}
+REPEATED = diagnosis.REPEATED | {"checkpoint", "data", "diverged", "model", "plan"}
 """What another attempt would only run into again."""
 OUT_OF_MEMORY = frozenset({"oom_cuda", "oom_host"})
 STEPS_THAT_PROVE_MEMORY = 50
@@ -39,6 +40,8 @@ QUICK_SECONDS = 60.0
 LONG_SECONDS = 600.0
 """A program without checkpoints that ran this long counts as having come somewhere."""
 SPARE_BYTES = 64 * 2**20
+MOST_JOBS_IN_VAIN = 3
+"""So many jobs of Slurm in a row that ended at their time limit without a newer checkpoint."""
 MOST_IN_VAIN = 5
 """So many attempts in a row that end on a full disk without a newer checkpoint, though there was room before each."""
 
@@ -85,6 +88,27 @@ def what_follows(run: Run, plan: Plan, attempt: Attempt, verdict: Verdict) -> Re
     return Restart(request, f"Restart {fruitless} of {most} in {delay_seconds:.0f} s.")
 
 
+def after_time_limit(plan: Plan, attempt: Attempt) -> Restart | Parked:
+    """Return what follows when a job of Slurm has saved before its time limit: another job, as long as it gets on."""
+    before = attempt.read_request()
+    # A program of one's own keeps its place itself, if at all: nobody knows whether it came somewhere.
+    in_vain = plan.kind == "train" and not _came_somewhere(plan, attempt)
+    fruitless = before.fruitless + 1 if in_vain else 0
+    if fruitless >= MOST_JOBS_IN_VAIN:
+        return Parked(
+            f"{MOST_JOBS_IN_VAIN} jobs in a row reached their time limit without a newer checkpoint: raise "
+            "run.slurm.time, or save more often."
+        )
+    return Restart(
+        Request(NEWEST, fruitless=fruitless, settings=before.settings), "It goes back to Slurm's queue."
+    )
+
+
+def parked(verdict: Verdict, why: Parked) -> Verdict:
+    """Return the verdict on a run that is not restarted any more."""
+    return Verdict(State.PARKED, verdict.exit._replace(message=f"{verdict.exit.message} {why.reason}"))
+
+
 def _shrunk(attempt: Attempt, lighter: Json) -> Restart:
     """Go on at once with less memory; not counted, since the settings come to an end by themselves."""
     before = attempt.read_request()
@@ -117,20 +141,37 @@ def _when_there_is_room(plan: Plan, attempt: Attempt, needed_bytes: int | None) 
     return Restart(request, f"It goes on when {needed / 1e9:.2f} GB are free.")
 
 
-def wait_reason(request: Request, output_dir: Path, run_dir: Path) -> str:
-    """Return what an attempt that was planned still waits for, for people; ``""`` when it may begin."""
-    if request.not_before is not None and (left_seconds := request.not_before - time.time()) > 0:
-        return f"restarts in {left_seconds:.0f} s"
-    if request.free_bytes is not None:
-        # Which of the two disks was full is not always said; logs and metrics need little.
-        for folder, needed_bytes in ((output_dir, request.free_bytes), (run_dir, SPARE_BYTES)):
-            # A program without checkpoints has no folder for them; it would be made on its parent's disk.
-            if (free := free_bytes(folder)) < needed_bytes:
-                sizes = f"{free / 1e9:.2f} of {needed_bytes / 1e9:.2f} GB are free"
-                return f"waits for room on the disk of {folder}: {sizes}"
-            if not has_free_inodes(folder):
-                return f"waits for room on the disk of {folder}: it can take no more files (no free inodes)"
-    return ""
+class Wait:
+    """What an attempt that was planned waits for: a moment, and room on its disks.
+
+    The moment is turned into one of the monotonic clock at the first look, since the wall clock may be set meanwhile.
+    A supervisor that follows a killed one has only the wall clock to begin with, and waits no longer than the policy's
+    longest back-off.
+    """
+
+    def __init__(self, request: Request, plan: Plan, run_dir: Path) -> None:
+        self._request, self._output_dir, self._run_dir = request, Path(plan.output_dir), run_dir
+        longest = max(plan.restart_backoff_seconds or 0.0, LONGEST_BACKOFF_SECONDS) * (1 + JITTER)
+        left_seconds = min((request.not_before or 0.0) - time.time(), longest)
+        self._until = time.monotonic() + left_seconds
+
+    def reason(self) -> str:
+        """Return what is still waited for, for people; ``""`` when the attempt may begin."""
+        if (left_seconds := self._until - time.monotonic()) > 0:
+            return f"restarts in {left_seconds:.0f} s"
+        if self._request.free_bytes is not None:
+            # Which of the two disks was full is not always said; logs and metrics need little.
+            needs = ((self._output_dir, self._request.free_bytes), (self._run_dir, SPARE_BYTES))
+            for folder, needed_bytes in needs:
+                # A program without checkpoints has no folder for them; it would be made on its parent's disk.
+                if (free := free_bytes(folder)) < needed_bytes:
+                    sizes = f"{free / 1e9:.2f} of {needed_bytes / 1e9:.2f} GB are free"
+                    return f"waits for room on the disk of {folder}: {sizes}"
+                if not has_free_inodes(folder):
+                    return (
+                        f"waits for room on the disk of {folder}: it can take no more files (no free inodes)"
+                    )
+        return ""
 
 
 def _was_started_wrongly(plan: Plan, attempt: Attempt, verdict: Verdict) -> bool:

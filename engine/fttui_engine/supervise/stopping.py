@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from fttui_engine.runs.attempt import Attempt
-from fttui_engine.runs.commands import KILL, STOP, Answer, Command
+from fttui_engine.runs.commands import KILL, REQUEUE, STOP, Answer, Command
 from fttui_engine.runs.events import Event, read_events
 from fttui_engine.runs.journal import Journal
 from fttui_engine.runs.run import Plan, Run
@@ -28,7 +28,12 @@ LEFTOVER_SECONDS = 2.0
 """How long helpers (data loaders, trackers) may outlive the attempt's own process: torch's loaders notice within
 this that their parent is gone."""
 
-INTENT_EVENTS = {"stop_requested": "stop", "kill_requested": "kill", "shutdown_requested": "shutdown"}
+INTENT_EVENTS = {
+    "requeue_requested": "requeue",  # the first, since whatever else is asked for overrides it
+    "stop_requested": "stop",
+    "kill_requested": "kill",
+    "shutdown_requested": "shutdown",
+}
 
 
 class Stop:
@@ -46,7 +51,7 @@ class Stop:
         wishes = [intent for event, intent in INTENT_EVENTS.items() if event in events]
         # A kill overrides a stop; a stop is never asked for behind a kill.
         self.intent = "kill" if "kill" in wishes else wishes[-1] if wishes else ""
-        """What is wished of the attempt: ``""``, ``stop``, ``kill`` or ``shutdown``."""
+        """What is wished of the attempt: ``""``, ``stop``, ``kill``, ``shutdown`` or ``requeue``."""
         self._began = time.monotonic() if self.intent else None
         self._delivered = "sigterm_sent" in events
         self._grace_is_over = "grace_over" in events
@@ -67,15 +72,33 @@ class Stop:
     def answer(self, command: Command) -> Answer:
         """Do what a viewer asks for, and say what became of it."""
         state = self._journal.state.state
-        if command.verb not in (STOP, KILL):
+        if command.verb not in (STOP, KILL, REQUEUE):
             return Answer(False, f"{command.verb!r} is not something that a {state} run can do")
         if not state.is_live:
             return Answer(False, f"the run has already ended: it is {state}")
-        if self.intent == "kill" or (self.intent and command.verb == STOP):
+        if self.intent == "requeue" and command.verb == STOP:
+            return self._stop_for_good(command)
+        if self.intent == "kill" or (self.intent and command.verb != KILL):
             return Answer(False, "the run is already being stopped")
         if command.verb == KILL:
             return self._begin_kill(command)
+        if command.verb == REQUEUE:
+            return self._begin_requeue()
         return self._begin_stop(command)
+
+    def _begin_requeue(self) -> Answer:
+        grace = grace_seconds(self._plan, self._attempt.read_progress())
+        message = "The job's time limit is near: it saves and goes back to Slurm's queue."
+        self._stopping("requeue_requested", "requeue", message, grace)
+        return Answer(True, message)
+
+    def _stop_for_good(self, command: Command) -> Answer:
+        """It is saving already, to go on later: now it is not to."""
+        self._journal.note(
+            "stop_requested", f"Stop asked for by {command.client}: it does not go back to the queue."
+        )
+        self.intent = "stop"
+        return Answer(True, "it is saving already, and does not go back to Slurm's queue")
 
     def _begin_stop(self, command: Command) -> Answer:
         grace = grace_seconds(self._plan, self._attempt.read_progress())
@@ -89,7 +112,8 @@ class Stop:
 
     def shut_down(self) -> None:
         """Let the attempt save and end, since the host goes down."""
-        message = "The host asked the supervisor to end."
+        by_slurm = self._plan.launcher == "slurm"
+        message = f"{'Slurm' if by_slurm else 'The host'} asked the supervisor to end."
         grace = grace_seconds(self._plan, self._attempt.read_progress())
         self._stopping("shutdown_requested", "shutdown", message, grace)
 
@@ -105,7 +129,7 @@ class Stop:
 
     def press(self) -> None:
         """Do what is due while the attempt's process lives."""
-        if self.intent in ("stop", "shutdown") and not self._delivered:
+        if self.intent in ("stop", "shutdown", "requeue") and not self._delivered:
             self._deliver()
         if self._kill_at is not None and time.monotonic() >= self._kill_at and not self._let_it_save():
             self._enforce()

@@ -46,9 +46,9 @@ from fttui_engine.supervise.restarts import (
     REQUEUED,
     Parked,
     Restart,
+    Wait,
     after_time_limit,
     parked,
-    wait_reason,
     what_follows,
 )
 from fttui_engine.supervise.stopping import Stop
@@ -90,6 +90,7 @@ class Supervisor:
         self._hang = HangWatch(self._run, self._plan, attempt, self._journal)
         self._log_cap = LogCap(attempt.log_path, self._plan.log_max_bytes, self._journal)
         self._asked_to_start = False
+        self._wait_to_start: Wait | None = None
         self._watch: ProcessWatch | None = None
 
     def _read_plan(self) -> Plan:
@@ -141,7 +142,12 @@ class Supervisor:
     def _bring_to_start(self) -> None:
         if self._stop.intent and not self._asked_to_start:
             if self._stop.intent == REQUEUE:
-                self._journal.move(State.QUEUED, REQUEUED, "Its job's time was over before it had started.", stop_deadline=None)
+                self._journal.move(
+                    State.QUEUED,
+                    REQUEUED,
+                    "Its job's time was over before it had started.",
+                    stop_deadline=None,
+                )
                 return
             by_host = self._stop.intent == "shutdown"
             state, kind = (State.INTERRUPTED, "shutdown") if by_host else (State.STOPPED, "stopped")
@@ -187,7 +193,10 @@ class Supervisor:
 
     def _waits_for(self) -> str:
         """Return what an attempt that follows a failed one still waits for, ``""`` when it may begin."""
-        return wait_reason(self._attempt.read_request(), Path(self._plan.output_dir), self._run.path)
+        self._wait_to_start = self._wait_to_start or Wait(
+            self._attempt.read_request(), self._plan, self._run.path
+        )
+        return self._wait_to_start.reason()
 
     def _decide_launch(self) -> None:
         """Write ``launch.json``, with a checkpoint that was verified in full where there is one to go on from."""
@@ -262,17 +271,16 @@ class Supervisor:
         if self._journal.state.attempt_started_at is None:
             self._note_start()
         self._notices.tell()
-        if wished == self._stop.intent == REQUEUE and verdict.state is State.INTERRUPTED:
-            follows: Restart | Parked | None = after_time_limit(self._plan, self._attempt)
-            if isinstance(follows, Restart):
-                self._restart(verdict, follows, REQUEUED)
-                return
-            verdict = parked(verdict, follows)
         # A stop that came while leftovers were cleared away did not end this attempt, but it is to be the last.
         is_last = bool(self._stop.intent) or self.shutdown
-        follows = None if is_last else what_follows(self._run, self._plan, self._attempt, verdict)
+        goes_back = wished == self._stop.intent == REQUEUE and verdict.state is State.INTERRUPTED
+        follows: Restart | Parked | None = None
+        if goes_back:
+            follows = after_time_limit(self._plan, self._attempt)
+        elif not is_last:
+            follows = what_follows(self._run, self._plan, self._attempt, verdict)
         if isinstance(follows, Restart):
-            self._restart(verdict, follows)
+            self._restart(verdict, follows, REQUEUED if goes_back else RESTART_PLANNED)
             return
         if isinstance(follows, Parked):
             verdict = parked(verdict, follows)

@@ -38,7 +38,7 @@ def resume(arguments: Namespace) -> int:
 
         queue = resume_request(run)
     run = control.resume(run, arguments.step, changed, change, queue)
-    is_queued = run.queue_path.exists()
+    is_queued = run.queue_path.exists() or run.slurm_path.exists()
     _say(arguments, run, f"goes on with {change}" if change else "is queued" if is_queued else "goes on")
     return ExitCode.DONE
 

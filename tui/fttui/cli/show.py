@@ -138,6 +138,7 @@ def _facts(summary: RunSummary) -> list[tuple[str, str]]:
         ("process", str(summary.pid or "")),
         ("gpus", ", ".join(map(str, summary.gpus or ()))),
         ("host", summary.host),
+        ("slurm job", summary.slurm_job or ""),
         ("output", str(summary.output_dir)),
         ("log", str(summary.log_path)),
         ("folder", str(summary.run_dir)),

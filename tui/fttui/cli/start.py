@@ -36,17 +36,23 @@ def start(arguments: Namespace) -> int:
         print(json.dumps({"id": run.id, "run_dir": str(run.path)}), flush=True)
     else:
         print(run.id, flush=True)
-        what = (
-            f"queued; fttui show {run.id} says what it waits for"
-            if wish
-            else f"started; fttui logs -f {run.id} follows it"
-        )
-        print(f"fttui: {run.id} is {what}", file=sys.stderr)
+        print(f"fttui: {run.id} is {_what_began(run, is_queued=bool(wish))}", file=sys.stderr)
     if not arguments.wait:
         return ExitCode.DONE
     from fttui.cli.control import wait_for_end
 
     return wait_for_end(run)
+
+
+def _what_began(run: Run, *, is_queued: bool) -> str:
+    if run.slurm_path.exists():
+        from fttui_engine.runs.slurm_job import require_slurm_job
+
+        job = require_slurm_job(run.slurm_path).job_id
+        return f"submitted as Slurm job {job}; fttui show {run.id} says what it waits for"
+    if is_queued:
+        return f"queued; fttui show {run.id} says what it waits for"
+    return f"started; fttui logs -f {run.id} follows it"
 
 
 def queue_wish(arguments: Namespace) -> "QueueWish | None":

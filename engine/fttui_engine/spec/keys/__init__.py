@@ -38,4 +38,4 @@ GROUPS: dict[str, tuple[Key, ...]] = {
 KEYS: dict[str, Key] = {key.name: key for group in GROUPS.values() for key in group}
 
 # Keys that hold a block of keys of their own.
-BLOCKS = frozenset({"run", "run.restart"})
+BLOCKS = frozenset({"run", "run.restart", "run.slurm"})

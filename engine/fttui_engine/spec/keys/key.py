@@ -20,7 +20,11 @@ Kind = Literal[
     "nodes",
     "environment",
     "command",
+    "rank_batches",  # auto, or a list of whole numbers
     "patience",  # a number of seconds, auto or off
+    "slurm_word",
+    "slurm_time",
+    "slurm_lines",  # options of sbatch
     "settings",  # a block of NAME: number, or NAME=number,NAME=number
 ]
 

@@ -13,9 +13,45 @@ RUN = (
         "How several processes share the work.",
         choices=("auto", "ddp", "fsdp", "deepspeed"),
     ),
+    Key(
+        "run.rank_batches",
+        "rank_batches",
+        None,
+        "Examples of each process in a batch, for GPUs of different speed: auto, or a list such as [4, 2].",
+    ),
     Key("run.nodes", "nodes", 1, "Hosts: a number or a list."),
     Key("run.min_nodes", "whole", None, "Go on with as few hosts as this.", at_least=1),
     Key("run.launcher", "choice", "local", "How processes are started.", choices=("local", "ssh", "slurm")),
+    Key("run.slurm.account", "slurm_word", None, "Account that Slurm charges; unset means your default."),
+    Key(
+        "run.slurm.partition",
+        "slurm_word",
+        None,
+        "Partition (queue) of the cluster; unset means its default.",
+    ),
+    Key(
+        "run.slurm.time",
+        "slurm_time",
+        None,
+        "Time limit of one job, such as 12:00:00 or 2-00; a run goes on in as many jobs as it needs.",
+    ),
+    Key(
+        "run.slurm.gres",
+        "slurm_word",
+        None,
+        "GPUs as Slurm names them, such as gpu:a100:2; unset means gpu:N by run.gpus.",
+    ),
+    Key(
+        "run.slurm.signal_seconds",
+        "whole",
+        None,
+        "How long before the time limit it saves and goes back to the queue; unset means 240.",
+        at_least=10,
+        at_most=65535,
+    ),
+    Key(
+        "run.slurm.extra", "slurm_lines", None, "Further options of sbatch, such as [--qos=high, --mem=64G]."
+    ),
     Key(
         "run.restart.max",
         "whole",

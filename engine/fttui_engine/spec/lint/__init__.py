@@ -87,7 +87,8 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     check_data(case)
     check_held_out(case)
     check_output(case)
-    check_devices(case)
+    if case.values["run.launcher"] != "slurm":  # the GPUs of the compute nodes are not those of this host
+        check_devices(case)
     check_python(case)
     check_quantization(case)
     check_methods(case)
@@ -116,7 +117,11 @@ def _check_run(case: Lint) -> None:
         _later(case, "run.nodes", "Training on several hosts", "1")
     elif case.values.get("run.min_nodes", 1) > 1:
         _later(case, "run.min_nodes", "Training on several hosts", "1")
-    if case.values["run.launcher"] != "local":
+    if case.values["run.launcher"] == "slurm" or case.written(("run.slurm.",)):
+        from fttui_engine.spec.lint.slurm import check_slurm
+
+        check_slurm(case)
+    if case.values["run.launcher"] == "ssh":
         _later(case, "run.launcher", f"Starting runs through {case.values['run.launcher']}", "local")
 
 

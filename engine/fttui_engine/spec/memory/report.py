@@ -92,7 +92,7 @@ def report_memory(resolved: "Resolved") -> MemoryReport:
     if resolved.run.command is not None:
         return MemoryReport(reason="There is no prediction for a program of your own.")
     on_cpu = bool(resolved.values.get("use_cpu")) or resolved.run.gpus == "none"
-    place = Place() if on_cpu else _place_of(resolved.run.gpus)
+    place = Place() if on_cpu else _place_of(resolved)
     if reason := _undecided(resolved):
         return MemoryReport(gpus=place.gpus, reason=reason)
     try:
@@ -182,11 +182,14 @@ def _processes(resolved: "Resolved", on_cpu: bool) -> int:
     return gpus if isinstance(gpus, int) else 1
 
 
-def _place_of(wanted: "int | str | tuple[int, ...]") -> Place:
+def _place_of(resolved: "Resolved") -> Place:
     """The GPUs that the run would be given.
 
     As at the start of a run: those that were named, else those with most room, one for ``auto``.
     """
+    wanted = resolved.run.gpus
+    if resolved.run.launcher == "slurm":
+        return Place(missing="Slurm chooses the GPU; how much memory it has is not known here.")
     from fttui_engine.hardware.gpus import read_gpus
 
     report = read_gpus()

@@ -1,0 +1,1 @@
+"""Slurm, by its own programs: the batch script of a run, submitting it, looking at it, cancelling it."""
