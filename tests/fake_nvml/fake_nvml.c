@@ -6,6 +6,8 @@
  *   not_loaded       the library is there, the driver is not loaded
  *   mismatch         the driver was upgraded while loaded
  *   eight_live       eight Ampere cards whose values move every second
+ *   eight_hung       the same, the last of which answers no call until the scenario changes
+ *   eight_still      the same, standing still
  *   eight_p4         eight idle Pascal cards of 8 GB
  *   none             a loaded driver that lists no GPU
  *   no_permission    this user may not see the GPUs
@@ -73,11 +75,15 @@ static int has_two(void) {
 
 /* A number below 20 that is another one every second, and for each card. */
 static unsigned int wobble(void *device) {
-    return is("eight_live") ? (unsigned int)((size_t)time(NULL) * 7 + (size_t)device * 5) % 20 : 0;
+    return is("eight_live") || is("eight_hung") ? (unsigned int)((size_t)time(NULL) * 7 + (size_t)device * 5) % 20 : 0;
 }
 
 static void wait_while(const char *scenario) {
     while (is(scenario)) usleep(20000);
+}
+
+static int are_eight(void) {
+    return is("eight_live") || is("eight_hung") || is("eight_still") || is("eight_p4");
 }
 
 static int is_pascal(void) { return is("pascal") || is("eight_p4"); }
@@ -129,7 +135,7 @@ int nvmlDeviceGetCount_v2(unsigned int *count) {
     card_t card;
     for (*count = 0; read_card(*count, &card);) ++*count;
     if (*count) return SUCCESS;
-    *count = is("none") ? 0 : has_two() ? 2 : is("eight_p4") || is("eight_live") ? 8 : 1;
+    *count = is("none") ? 0 : has_two() ? 2 : are_eight() ? 8 : 1;
     return SUCCESS;
 }
 
@@ -174,6 +180,7 @@ int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) {
 
 int nvmlDeviceGetUtilizationRates(void *device, utilization_t *load) {
     if (index_of(device) == 1) wait_while("hung_gpu");
+    if (index_of(device) == 7) wait_while("eight_hung");
     if (is("not_supported") || is("mig")) return NOT_SUPPORTED;
     load->gpu = 97 - wobble(device);
     load->memory = 40;

@@ -7,8 +7,9 @@ import pytest
 
 from fttui.charts.buckets import Reduction
 from fttui.charts.columns import MetricColumns
-from fttui.charts.picture import ChartPicture, ChartRequest, take_picture
+from fttui.charts.picture import ChartPicture, take_picture
 from fttui.charts.reader import ChartReader
+from fttui.charts.request import ChartRequest
 from fttui.charts.smoothing import WEIGHTS, Smoothing
 from fttui.lines import text_of
 from fttui.widgets.metric_chart import MetricChart, plot_lines, remark

@@ -118,7 +118,7 @@ async def test_read_only_refuses_what_changes_anything_and_says_so(make_run, ope
             screen.cockpit.clear_notifications()
             await screen.press(key)
             await screen.hears("Read-only")
-            assert len(screen.cockpit.screen_stack) == 2
+            assert len(screen.cockpit.screen_stack) == 1
         await screen.press("enter", "3", "enter")
         await screen.hears("Read-only")
     assert all(key.changes for key in KEYS if key.id in ("stop", "kill", "resume", "delete", "new"))

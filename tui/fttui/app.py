@@ -1,6 +1,7 @@
 """The way into the screens; Textual is imported only after its environment is prepared."""
 
 import asyncio
+import gc
 import sys
 import threading
 import traceback
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from fttui.keys import Scope
     from fttui.recording import Recording
     from fttui.settings import Settings
+
+
+START_SECONDS = 2.0
+"""After that the screens are there, with all that stays for as long as they do."""
 
 
 class Opening(NamedTuple):
@@ -33,7 +38,15 @@ class Opening(NamedTuple):
 def run_app(opening: Opening) -> int:
     """Show the cockpit until it is left and return the exit code."""
     prepare_environment()
+    # A tenth of the start is looking for garbage among what is only being made.
+    gc.disable()
     return asyncio.run(_run(opening))
+
+
+def look_for_garbage() -> None:
+    """Collect from here on, but never among what was made at the start."""
+    gc.freeze()
+    gc.enable()
 
 
 async def _run(opening: Opening) -> int:
@@ -50,6 +63,7 @@ async def _run(opening: Opening) -> int:
         opening.home, session=session, settings=settings, edits=opening.edits, recording=opening.recording
     )
     loop = asyncio.get_running_loop()
+    loop.call_later(START_SECONDS, look_for_garbage)
 
     def report_crash(crash: threading.ExceptHookArgs) -> None:
         report = "".join(traceback.format_exception(crash.exc_type, crash.exc_value, crash.exc_traceback))

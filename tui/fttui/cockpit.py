@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from textual.screen import ModalScreen
 
 from fttui import clipboard
 from fttui.actions import Actions
-from fttui.charts.picture import ChartRequest
+from fttui.charts.request import ChartRequest
 from fttui.collector import Collector
 from fttui.key_order import KeyOrder
 from fttui.keys import Scope
@@ -24,8 +25,6 @@ from fttui.session import Session, SessionKeeper
 from fttui.settings import Settings
 from fttui.snapshot import Snapshot
 from fttui.user_app import UserApp
-from fttui.wizard.draft import Draft
-from fttui.wizard.keeping import WishKeeper
 from fttui_engine.runs.home import state_home
 from fttui_engine.runs.states import State
 
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 
     from fttui.editor.document import Source
     from fttui.recording import Recording
+    from fttui.wizard.draft import Draft
+    from fttui.wizard.keeping import WishKeeper
     from fttui_engine.runs.run import Run
     from fttui_engine.spec.resolved import Resolved
 
@@ -74,9 +75,6 @@ class Cockpit(UserApp):
         """The runs that charts and configurations are compared with."""
         self.chart = ChartRequest()
         """How charts were looked at last."""
-        self.new_run = Draft()
-        """The new run as far as it has been filled in."""
-        self.wish_keeper = WishKeeper(self.home, lambda text: self.post_from_thread(TroubleMet(text)))
         self._taken = Snapshot(0.0)
         self._key_order = KeyOrder(self, super().on_event)
         self._pending = PendingActions()
@@ -95,13 +93,32 @@ class Cockpit(UserApp):
         self._shown_behind_at = 0.0
         self._actions = Actions(self._collector, self.post_from_thread, self.home)
 
+    @cached_property
+    def new_run(self) -> "Draft":
+        """The new run as far as it has been filled in."""
+        from fttui.wizard.draft import Draft
+
+        return Draft()
+
+    @cached_property
+    def wish_keeper(self) -> "WishKeeper":
+        """What keeps the new run in a file."""
+        from fttui.wizard.keeping import WishKeeper
+
+        return WishKeeper(self.home, lambda text: self.post_from_thread(TroubleMet(text)))
+
+    def get_default_screen(self) -> Dashboard:
+        """Return what lies below everything; an empty screen below it would be composed, and paint it once more."""
+        return Dashboard()
+
     def on_mount(self) -> None:
-        """Show the dashboard and begin to read."""
-        self.push_screen(Dashboard())
+        """Show where the screens begin, and begin to read."""
         if self._begins_at in PLACES:
             self.push_screen(place(self._begins_at))
         if self._edits:
             self.edit(self._edits, ends_program=True)
+        # The shell has written over the screen of a program that was suspended.
+        self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh(), immediate=True)
         self.run_worker(self._key_order.run(), name="keys")
         self._collector.watch(self.selected)
         self._collector.start(lambda text: self.post_from_thread(TroubleMet(text)))
@@ -233,7 +250,7 @@ class Cockpit(UserApp):
 
     def forget_new_run(self) -> None:
         """Let the next new run begin with nothing chosen."""
-        self.new_run = Draft()
+        self.__dict__.pop("new_run", None)
         self.wish_keeper.forget()
 
     def edit(self, source: "Source", *, ends_program: bool = False) -> None:

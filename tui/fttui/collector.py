@@ -9,6 +9,7 @@ of its own besides (``hardware.gpu_watch``).
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 
 BUSY_POLL_SECONDS = 0.05
 """While an action is under way its effect is looked for this often: a key must show within 200 ms."""
-ADOPTION_SECONDS = 10.0
+ADOPTION_SECONDS, ADOPTION_DELAY_SECONDS = 10.0, 0.5
 ENDED_RUN_REREAD_SECONDS = 30.0
-FIRST_FRAME_SECONDS, FIRST_LOOK_SECONDS = 3.0, 0.05
+FIRST_FRAME_SECONDS, FIRST_LOOK_SECONDS = 3.0, 0.02
+GPUS_COME_SECONDS = 0.15
+"""So long the first snapshot waits for the GPUs: a frame without them is 20 kB at 200x50 that are sent in vain."""
 METRICS_BYTES = 4 * 2**20
 """What is read of a long history between two snapshots: 80 ms, for the other runs must go on."""
 LOG_LINES = 200
@@ -166,7 +169,7 @@ class Collector:
         self._watched: str | None = None
         self._recording = recording
         self._hardware = recording.hardware if recording else Hardware()
-        self._closed, self._woken = Event(), Event()
+        self._closed, self._woken, self._gpus_known = Event(), Event(), Event()
         self.busy_actions = 0
 
     def start(self, on_trouble: Callable[[str], object]) -> None:
@@ -212,7 +215,8 @@ class Collector:
         )
 
     def _watched_detail(self, summaries: list[RunSummary]) -> RunDetail | None:
-        watched = self._watched
+        # Where no run is selected yet, the screens are going to select the first.
+        watched = self._watched or next((each.id for each in in_order(summaries)), None)
         summary = next((each for each in summaries if each.id == watched), None)
         if summary is None:
             self._follower = None
@@ -222,11 +226,17 @@ class Collector:
         return self._follower.poll(summary.log_path)
 
     def _collect(self) -> None:
+        snapshot = self.take()
+        if not self._recording:
+            self._gpus_known.wait(GPUS_COME_SECONDS)
+            self._woken.clear()
+            snapshot = replace(snapshot, hardware=self._hardware)
         while not self._closed.is_set():
-            self._post(self.take())
+            self._post(snapshot)
             is_busy = self.busy_actions or (self._follower and self._follower.has_more)
             self._woken.wait(BUSY_POLL_SECONDS if is_busy else self._poll_seconds)
             self._woken.clear()
+            snapshot = self.take()
 
     def _read_hardware(self) -> None:
         from fttui.gpu_history import GpuHistory
@@ -235,12 +245,11 @@ class Collector:
         from fttui_engine.hardware.host import read_host
 
         watch, users, history = GpuWatch(period_seconds=self._poll_seconds), GpuUsers(), GpuHistory()
-        started_at = time.monotonic()
+        started_at, told = time.monotonic(), (-1, False)
         while not self._closed.is_set():
             host, gpus = read_host(), watch.look()
             known = gpus.gpus if gpus else ()
             history.add(known, time.time())
-            before = self._hardware
             self._hardware = Hardware(
                 gpus=gpus,
                 host=host,
@@ -250,14 +259,20 @@ class Collector:
                 trails=history.trails(),
             )
             is_complete = gpus is not None and all(each.answers or each.trouble for each in known)
-            # The first frame does not wait for the rhythm, nor for a driver that takes half a minute to open.
+            # What the machine has does not wait for the rhythm, nor for a driver that takes half a minute to open.
             is_beginning = not is_complete and time.monotonic() - started_at < FIRST_FRAME_SECONDS
-            if before.host is None or (before.gpus is None and gpus is not None):
+            if (len(known), is_complete) != told:
+                told = len(known), is_complete
                 self._woken.set()
+            if is_complete:
+                self._gpus_known.set()
             self._closed.wait(FIRST_LOOK_SECONDS if is_beginning else self._poll_seconds)
         watch.close()
 
     def _adopt(self, on_trouble: Callable[[str], object]) -> None:
+        # The screens come first: this imports, and looks at each run.
+        if self._closed.wait(ADOPTION_DELAY_SECONDS):
+            return
         from fttui_engine.launch import verbs
         from fttui_engine.launch.logout import logout_danger
 

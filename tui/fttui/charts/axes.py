@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fttui import figures
 from fttui.charts.braille import nice_tick
-from fttui.charts.columns import XAxis
 from fttui.charts.picture import ChartPicture
+from fttui.charts.request import XAxis
 
 LABEL_WIDTH = 8
 LOG_STEPS = {1.2: (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0), 3.0: (1.0, 2.0, 5.0), math.inf: (1.0,)}

@@ -5,17 +5,15 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, groupby
-from typing import Any, Literal
+from typing import Any
 
 from fttui.charts.buckets import Bucket, Reduction
+from fttui.charts.request import X_AXES, XAxis
 from fttui.charts.smoothing import Smoothing
 from fttui.history import LARGEST, LAST_STEP, number
 from fttui_engine.runs.logs import one_line
 from fttui_engine.runs.metrics import MetricNews, MetricOrder, MetricsFollower, sample_metrics
 from fttui_engine.runs.run import Run
-
-XAxis = Literal["step", "time", "tokens"]
-X_AXES: tuple[XAxis, ...] = ("step", "time", "tokens")
 
 NOT_METRICS = frozenset({"step", "time", "attempt", "tokens"})
 """What tells where a point lies, not what was measured there."""

@@ -5,25 +5,12 @@ from dataclasses import dataclass
 
 from fttui.charts.braille import shown_span
 from fttui.charts.buckets import Bucket
-from fttui.charts.columns import Column, MetricColumns, XAxis
+from fttui.charts.columns import Column, MetricColumns
+from fttui.charts.request import ChartRequest, XAxis
 
 MOST_MARKS = 400
 NEVER_SMOOTHED = ("eval_", "learning_rate", "epoch")
 """Metrics without noise, by how their names begin: smoothed, they would only lag behind themselves."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChartRequest:
-    """What somebody wants to see; the first run is the one that the chart is about."""
-
-    runs: tuple[str, ...] = ()
-    metric: str = "loss"
-    x_axis: XAxis = "step"
-    smoothing: float = 0.9
-    is_log: bool = False
-    window: tuple[float, float] | None = None
-    """The part of the x axis that is shown, ``None`` for all."""
-    dots: int = 140
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fttui.charts.columns import MetricColumns, sample
-from fttui.charts.picture import ChartPicture, ChartRequest, take_picture
+from fttui.charts.picture import ChartPicture, take_picture
+from fttui.charts.request import ChartRequest
 from fttui_engine.runs.home import runs_folder
 from fttui_engine.runs.run import Run
 

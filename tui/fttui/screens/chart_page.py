@@ -8,9 +8,9 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 
-from fttui.charts.columns import X_AXES
-from fttui.charts.picture import ChartPicture, ChartRequest
+from fttui.charts.picture import ChartPicture
 from fttui.charts.reader import ChartReader
+from fttui.charts.request import X_AXES, ChartRequest
 from fttui.charts.smoothing import WEIGHTS
 from fttui.keys import bindings
 from fttui.poller import Poller

@@ -8,7 +8,6 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
 
 from fttui.keys import bindings
 from fttui.screens.run_detail import curve_of, speaks
@@ -21,6 +20,7 @@ from fttui.widgets.header import HeaderLine
 from fttui.widgets.key_line import KeyLine
 from fttui.widgets.log_tail import LogTail
 from fttui.widgets.loss_chart import LossChart
+from fttui.widgets.panes import Columns, Rows
 from fttui.widgets.prompt import Prompt
 from fttui.widgets.run_table import ROWS_TITLE, RunTable, matching
 from fttui_engine.runs.summary import RunSummary
@@ -71,7 +71,7 @@ class Dashboard(RunScreen):
         self._gpus = GpuPanel(id="gpus")
         self._runs = RunTable(id="runs")
         self._events = EventList(id="events")
-        self._curve = Horizontal(id="curve")
+        self._curve = Columns(id="curve")
         self._chart = LossChart(id="chart")
         self._facts = Facts(id="facts")
         self._log = LogTail(id="log")
@@ -82,11 +82,11 @@ class Dashboard(RunScreen):
         """Lay out the panels; how high they are depends on the terminal and on what there is."""
         yield self._header
         yield self._gpus
-        with Vertical(id="body"):
-            with Vertical(id="left"):
+        with Rows(id="body"):
+            with Rows(id="left"):
                 yield self._runs
                 yield self._events
-            with Vertical(id="right"):
+            with Rows(id="right"):
                 with self._curve:
                     yield self._chart
                     yield self._facts

@@ -24,6 +24,12 @@ class CockpitScreen(Screen[None]):
     STAYS_WITHOUT_RUN: ClassVar[bool] = False
     """Whether it is about something else than the selected run, and stays when that is gone."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Textual adds it only after the first layout, and then makes and paints another one.
+        width, breakpoints = self.app.size.width, self.app.HORIZONTAL_BREAKPOINTS or []
+        self.add_class(*[name for least, name in breakpoints if width >= least][-1:])
+
     @property
     def cockpit(self) -> "Cockpit":
         """The application."""

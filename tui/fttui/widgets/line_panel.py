@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from rich.cells import get_character_cell_size
 from rich.segment import Segment
 from textual import events
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
 from fttui.lines import Line, Role, fit_line
 from fttui.themes import style_of
+from fttui.widgets.panes import Unscrolled
 
 if TYPE_CHECKING:
     from rich.style import Style
@@ -22,7 +23,7 @@ BLANK: Line = ()
 FIRST_ODD_CHARACTER = "\u0300"
 
 
-class LinePanel(Widget):
+class LinePanel(Unscrolled, Widget):
     """Shows lines of text and repaints no more than what differs from the last frame.
 
     Textual resends the whole region of a widget on every refresh, changed or not: 3 kB for 20 lines, against 70
@@ -32,6 +33,7 @@ class LinePanel(Widget):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._lines: list[Line] = []
+        self._drawn_for: Size | None = None
         self._strips: dict[int, Strip] = {}
         self._base_style: Style | None = None
 
@@ -41,24 +43,34 @@ class LinePanel(Widget):
 
     def redraw(self) -> None:
         """Draw again and repaint the cells that differ."""
-        width, height = self.content_size
-        if not width or not height:
+        size = self.content_size
+        if not size:
             return
-        new = [fit_line(one, width) for one in self.draw(width, height)[:height]]
-        new += [fit_line(BLANK, width)] * (height - len(new))
-        old, self._lines = self._lines, new
-        if len(old) != len(new):
+        old, self._lines = self._lines, self._drawn(size)
+        if self._drawn_for != size:
+            self._drawn_for = size
             self._strips.clear()
             self.refresh()
             return
-        changed = [y for y in range(height) if old[y] != new[y]]
+        changed = [y for y in range(size.height) if old[y] != self._lines[y]]
         if changed:
             for y in changed:
                 self._strips.pop(y, None)
-            self.refresh(*(differing_region(old[y], new[y], y) for y in changed))
+            self.refresh(*(differing_region(old[y], self._lines[y], y) for y in changed))
+
+    def _drawn(self, size: Size) -> list[Line]:
+        width, height = size
+        new = [fit_line(one, width) for one in self.draw(width, height)[:height]]
+        return new + [fit_line(BLANK, width)] * (height - len(new))
 
     def render_line(self, y: int) -> Strip:
         """Return one line for the compositor."""
+        size = self.content_size
+        if self._drawn_for != size and size:
+            # A new layout is painted before the event that tells of the new size: what is drawn only then would be
+            # sent twice, 19 kB at 200x50.
+            self._lines, self._drawn_for = self._drawn(size), size
+            self._strips.clear()
         if y >= len(self._lines):
             return Strip.blank(self.content_size.width, self.rich_style)
         strip = self._strips.get(y)
@@ -76,8 +88,7 @@ class LinePanel(Widget):
         self._strips.clear()
 
     def on_resize(self, _event: events.Resize) -> None:
-        """Draw for the new size."""
-        self._lines = []
+        """Draw for the new size, unless that has been painted already."""
         self.redraw()
 
 
