@@ -7,7 +7,7 @@ from fttui.lines import text_of
 from fttui.screens.dashboard import heights
 from fttui.screens.gpu_page import gpu_lines
 from fttui.snapshot import Hardware
-from fttui.widgets.gpu_panel import hardware_lines, wanted_height
+from fttui.widgets.gpu_panel import gpu_cell, hardware_lines, wanted_height
 from fttui_engine.hardware.gpu import Gpu, GpuInstance, GpuProcess, GpuReport
 from fttui_engine.hardware.gpu_detail import GpuDetail, SlowFacts
 from fttui_engine.hardware.host import Host
@@ -172,3 +172,9 @@ def test_before_the_first_reading_the_panel_says_so():
     assert "reading the hardware" in text_of(hardware_lines(Hardware(), (), 0.0, 80, 3)[1])
     waiting = hardware_lines(Hardware(None, HOST), (), 0.0, 80, 3)
     assert "asking the GPU driver" in text_of(waiting[2])
+
+
+def test_a_number_that_has_no_room_is_left_out_instead_of_becoming_another_one():
+    cells = [text_of(gpu_cell(gpu(0), "other: 910988 root", width, 0.0)) for width in range(40, 100)]
+    assert any("other: 910988 root" in cell for cell in cells)
+    assert all("other: 910988" in cell or "other:" not in cell for cell in cells)

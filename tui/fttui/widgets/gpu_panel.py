@@ -127,7 +127,7 @@ def gpu_cell(gpu: Gpu, user: str, width: int, now: float, trail: GpuTrail | None
     mark = _mark(gpu)
     spans += [Span(f" {mark if middle else mark[:4].strip()}", "warn")] if mark else []
     if middle:
-        spans.append(Span(f" {user}", _user_role(user)))
+        spans.append(Span(f" {_whole_words(user, width - width_of(spans) - 1)}", _user_role(user)))
     return fit_line(tuple(spans), width)
 
 
@@ -183,6 +183,14 @@ def instance_cell(index: int, instance: GpuInstance, hardware: Hardware, width: 
         Span(user, _user_role(user)),
     ]
     return fit_line(tuple(spans), width)
+
+
+def _whole_words(user: str, width: int) -> str:
+    """As much of a user as there is room for: a number that is cut would be another one."""
+    words = user.split(" ")
+    while len(words) > 1 and (len(" ".join(words)) > width or words[-1] in ("rank", "step")):
+        words.pop()
+    return " ".join(words).rstrip(":")
 
 
 def _user_role(user: str) -> Role:
