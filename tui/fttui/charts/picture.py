@@ -33,7 +33,7 @@ class Curve:
 class ChartPicture:
     """A chart, ready to be drawn in so many columns."""
 
-    request: ChartRequest = ChartRequest()
+    request: ChartRequest = ChartRequest()  # noqa: RUF009 - frozen: a constant
     low: float = 0.0
     high: float = 1.0
     curves: tuple[Curve, ...] = ()
