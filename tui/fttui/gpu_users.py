@@ -56,11 +56,6 @@ class GpuUsers:
         return known if known and known.started == started and started else _identify(pid, started)
 
 
-def owner_of(pid: int) -> Owner:
-    """The run, rank and step behind a process, from the environment that every process of a run carries."""
-    return _as_of_now(_identify(pid, b"")).owner
-
-
 def processes_of(gpu: Gpu) -> tuple[GpuProcess, ...]:
     """The processes on a GPU and on its instances, each once: some drivers tell those of instances twice."""
     parts = (gpu.processes, *(instance.processes for instance in gpu.instances))

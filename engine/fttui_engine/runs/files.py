@@ -1,11 +1,12 @@
 """Files that survive a crash at any moment: states replaced atomically, histories appended line by line."""
 
+import errno
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs.home import PRIVATE_FILE
@@ -29,15 +30,30 @@ class DamagedFileError(FttuiError):
 
 
 def write_json(path: Path, value: Json, *, durable: bool = True) -> None:
+    """Replace ``path`` atomically by an object; ``durable`` as in ``replace_file``."""
+    replace_file(path, json.dumps(finite(value), indent=1).encode() + b"\n", durable=durable)
+
+
+def replace_file(
+    path: Path,
+    content: bytes,
+    *,
+    mode: int = PRIVATE_FILE,
+    durable: bool = True,
+    prepare: Callable[[int], object] | None = None,
+) -> None:
     """Replace ``path`` atomically: a reader sees the old content or the new, whatever is killed meanwhile.
 
-    ``durable`` adds the fsyncs (8 ms instead of 0.7 ms) that make it survive a power cut too.
+    ``durable`` adds the fsyncs (8 ms instead of 0.7 ms) that make it survive a power cut too. ``prepare`` is given the
+    descriptor of the new file before it takes the place of the old one.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(3).hex()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
-            write_all(descriptor, json.dumps(finite(value), indent=1).encode() + b"\n")
+            write_all(descriptor, content)
+            if prepare:
+                prepare(descriptor)
             if durable:
                 os.fsync(descriptor)
         finally:
@@ -53,7 +69,8 @@ def write_json(path: Path, value: Json, *, durable: bool = True) -> None:
 def read_json(path: Path) -> Json | None:
     """Return the object in ``path``, ``None`` where there is no such file; raise DamagedFileError if it is none."""
     try:
-        text = path.read_bytes()
+        with _open(path) as file:
+            text = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -65,6 +82,16 @@ def read_json(path: Path) -> Json | None:
     if not isinstance(value, dict):
         raise DamagedFileError(f"{path} is damaged: not an object")
     return value
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open for reading, once more where NFS says that the file it knew by this name was replaced on another host."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        return path.open("rb")
 
 
 def read_json_or_none(path: Path) -> Json | None:
@@ -100,7 +127,7 @@ class Line(NamedTuple):
 def read_lines(path: Path, offset: int = 0) -> Iterator[Line]:
     """Yield the complete lines of a JSON-lines file from ``offset``; a last line without newline is not yet there."""
     try:
-        file = path.open("rb")
+        file = _open(path)
     except OSError:
         return
     with file:

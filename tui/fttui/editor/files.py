@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fttui_engine.errors import WrongRequestError
-from fttui_engine.runs.files import sync_folder, write_all
+from fttui_engine.runs.files import replace_file
 from fttui_engine.spec.document import read_text
 from fttui_engine.spec.nodes import DocumentError
 
@@ -81,25 +81,18 @@ def save_file(opened: OpenedFile, text: str) -> OpenedFile:
 
 
 def _replace(target: Path, content: bytes) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(3).hex()}")
-    status = target.stat() if target.exists() else None
-    if status is not None and not os.access(target, os.W_OK):
+    if not target.exists():
+        replace_file(target, content, mode=NEW_FILE_MODE)
+        return
+    if not os.access(target, os.W_OK):
         raise PermissionError(13, "it is write-protected")
-    mode = stat.S_IMODE(status.st_mode) if status else NEW_FILE_MODE
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        try:
-            write_all(descriptor, content)
-            if status is not None:
-                with contextlib.suppress(PermissionError):
-                    # Only root may give a file away; the group may be kept where one belongs to it.
-                    os.fchown(descriptor, status.st_uid, status.st_gid)
-                os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(target.parent)
+    status = target.stat()
+    mode = stat.S_IMODE(status.st_mode)
+
+    def keep_owner_and_mode(descriptor: int) -> None:
+        with contextlib.suppress(PermissionError):
+            # Only root may give a file away; the group may be kept where one belongs to it.
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+        os.fchmod(descriptor, mode)
+
+    replace_file(target, content, mode=mode, prepare=keep_owner_and_mode)

@@ -26,11 +26,6 @@ class Piece(NamedTuple):
     raw: bytes
     """Its bytes without the newline; of a hole, words that say so."""
 
-    @property
-    def has_newline(self) -> bool:
-        """Whether the line is complete; otherwise more of it follows, or may yet be written."""
-        return self.end - self.start > len(self.raw)
-
 
 class LogFile:
     """One file as it grows; after each ``refresh`` it is as long as ``size`` says."""

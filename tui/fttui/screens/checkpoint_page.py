@@ -58,15 +58,20 @@ class CheckpointPage(ListPage):
         at = self._list.cursor
         return self._checkpoints[at] if at < len(self._checkpoints) else None
 
+    def _chosen_whole(self) -> Checkpoint | None:
+        """Return what is under the cursor where it can be loaded, and say why not where it cannot."""
+        chosen = self._chosen()
+        if chosen is None or chosen.complete:
+            return chosen
+        self.cockpit.tell(
+            f"The checkpoint of step {chosen.step} was never sealed: it is not whole.", "warning"
+        )
+        return None
+
     def action_resume_from(self) -> None:
         """Go on from the checkpoint under the cursor, once confirmed."""
-        run, chosen = self._allowed("checkpoint-resume"), self._chosen()
-        if run is None or chosen is None:
-            return
-        if not chosen.complete:
-            self.cockpit.tell(
-                f"The checkpoint of step {chosen.step} was never sealed: it is not whole.", "warning"
-            )
+        run = self._allowed("checkpoint-resume")
+        if run is None or (chosen := self._chosen_whole()) is None:
             return
         self.app.push_screen(
             AskYesNo(
@@ -91,13 +96,8 @@ class CheckpointPage(ListPage):
 
     def action_ask_both(self) -> None:
         """Ask the model of the checkpoint under the cursor, and its base."""
-        run, chosen = self._allowed("compare-open"), self._chosen()
-        if run is None or chosen is None:
-            return
-        if not chosen.complete:
-            self.cockpit.tell(
-                f"The checkpoint of step {chosen.step} was never sealed: it is not whole.", "warning"
-            )
+        run = self._allowed("compare-open")
+        if run is None or (chosen := self._chosen_whole()) is None:
             return
         from fttui.screens.compare import ComparePage
 

@@ -17,8 +17,6 @@ from fttui.wizard.step import SearchStep, paragraphs
 from fttui.wizard.wish import Wish
 from fttui_engine.runs.logs import one_line
 
-NAME_WIDTH = 46
-
 
 class DataStep(SearchStep):
     """Chooses the data and shows what it is made of."""
@@ -26,6 +24,7 @@ class DataStep(SearchStep):
     DEFAULT_CSS = "DataStep.-looked ChoiceList { height: 4; min-height: 4; }"
     TITLE: ClassVar[str] = "Data"
     LABEL: ClassVar[str] = "Data"
+    NAME_WIDTH: ClassVar[int] = 46
     PLACEHOLDER: ClassVar[str] = "type to search; or a file, several with commas, or a name on the hub"
 
     class LookWanted(Message):
@@ -51,13 +50,8 @@ class DataStep(SearchStep):
         before, comma, _ = typed.rpartition(",")
         return [_row(each, f"{before}{comma}") for each in find_datasets(folder, typed)]
 
-    def first_choice(self, typed: str) -> Choice:
-        """Return the row for what was typed, or for what profile and file say."""
-        if typed:
-            return Choice(typed, line(Span(fit(typed, NAME_WIDTH)), Span("  as typed", "dim")))
-        return Choice("", line(Span(fit(self._configured(), NAME_WIDTH)), Span("  as configured", "dim")))
-
-    def _configured(self) -> str:
+    def configured(self) -> str:
+        """Return the data that profile and file name."""
         judged = self.draft.judged
         if self.draft.wish.dataset or judged is None or judged.resolved is None:
             return "-"
@@ -66,9 +60,7 @@ class DataStep(SearchStep):
     def show(self, draft: Draft) -> None:
         """Show what a look at the data found, or how to look."""
         self.draft = draft
-        if self.choices.choices and not self.choices.choices[0].value:
-            rows = [self.first_choice(""), *self.choices.choices[1:]]
-            self.choices.show(self.TITLE, rows, at=self.choices.at)
+        self.show_first_anew()
         look = draft.looked
         self.set_class(bool(look and look.report), "-looked")
         if look and look.report:
@@ -130,4 +122,4 @@ def _row(offer: DataOffer, before: str) -> Choice:
     """A row; choosing it keeps the names that were typed before it."""
     size = fit_right(figures.memory(offer.size_bytes) if offer.size_bytes is not None else "", 8)
     remark = Span(f"  {one_line(offer.remark)}", "dim")
-    return Choice(f"{before}{offer.reference}", line(fit(offer.reference, NAME_WIDTH), size, remark))
+    return Choice(f"{before}{offer.reference}", line(fit(offer.reference, DataStep.NAME_WIDTH), size, remark))

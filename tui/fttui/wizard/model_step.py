@@ -13,14 +13,13 @@ from fttui.wizard.step import SearchStep, paragraphs
 from fttui.wizard.wish import Wish, judge
 from fttui_engine.runs.logs import one_line
 
-NAME_WIDTH = 38
-
 
 class ModelStep(SearchStep):
     """Chooses the model."""
 
     TITLE: ClassVar[str] = "Model"
     LABEL: ClassVar[str] = "Model"
+    NAME_WIDTH: ClassVar[int] = 38
     PLACEHOLDER: ClassVar[str] = "type to search; or a path, or a name on the hub"
 
     def chosen(self, wish: Wish) -> str:
@@ -40,13 +39,8 @@ class ModelStep(SearchStep):
 
         return [_row(each) for each in find_models(memory_of, typed)]
 
-    def first_choice(self, typed: str) -> Choice:
-        """Return the row for what was typed, or for what profile and file say."""
-        if typed:
-            return Choice(typed, line(Span(fit(typed, NAME_WIDTH)), Span("  as typed", "dim")))
-        return Choice("", line(Span(fit(self._configured(), NAME_WIDTH)), Span("  as configured", "dim")))
-
-    def _configured(self) -> str:
+    def configured(self) -> str:
+        """Return the model that profile and file name."""
         judged = self.draft.judged
         if self.draft.wish.model or judged is None or judged.resolved is None:
             return "-"
@@ -54,19 +48,13 @@ class ModelStep(SearchStep):
 
     def columns(self) -> Line:
         """Return the titles of the columns."""
-        titles = f"{fit(' MODEL', NAME_WIDTH + 1)} {fit('TYPE', 9)} {fit_right('WEIGHTS', 7)} {fit_right('DISK', 7)}"
+        titles = f"{fit(' MODEL', self.NAME_WIDTH + 1)} {fit('TYPE', 9)} {fit_right('WEIGHTS', 7)} {fit_right('DISK', 7)}"
         return line(Span(f"{titles}  IN MEMORY", "dim"))
 
     def show(self, draft: Draft) -> None:
         """Show what the chosen model takes; the list is filled by what was found."""
         self.draft = draft
-        if self.choices.choices and not self.choices.choices[0].value:
-            self.choices.show(
-                self.TITLE,
-                [self.first_choice(""), *self.choices.choices[1:]],
-                at=self.choices.at,
-                columns=self.columns(),
-            )
+        self.show_first_anew()
         self.panel.show("Does it fit", paragraphs(_about(draft)))
 
 
@@ -87,7 +75,7 @@ def _row(offer: ModelOffer) -> Choice:
     return Choice(
         offer.reference,
         line(
-            f"{fit(offer.reference, NAME_WIDTH)} {fit(offer.model_type, 9)} ",
+            f"{fit(offer.reference, ModelStep.NAME_WIDTH)} {fit(offer.model_type, 9)} ",
             fit_right(figures.count(offer.weights) if offer.weights else "", 7),
             f" {fit_right(figures.memory(offer.size_bytes) if offer.size_bytes else '', 7)}  ",
             Span(memory, role if offer.predicted_bytes else "dim"),

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Input, Label
 
 from fttui.keys import Scope
-from fttui.lines import Line, Role, Span, line, wrap
+from fttui.lines import Line, Role, Span, fit, line, wrap
 from fttui.widgets.choice_list import Choice, ChoiceList
 from fttui.widgets.scroll_list import ScrollList
 from fttui.wizard.draft import Draft
@@ -120,6 +120,8 @@ class Step(Vertical):
 class SearchStep(Step):
     """A step whose field says where to look: what is typed filters the list, and may be taken as it stands."""
 
+    NAME_WIDTH: ClassVar[int]
+
     def open(self, draft: Draft) -> None:
         """Become the step in front, with what was chosen before."""
         super().open(draft)
@@ -140,9 +142,26 @@ class SearchStep(Step):
         """Find what there is to choose from; runs in a thread."""
         raise NotImplementedError
 
-    def first_choice(self, typed: str) -> Choice:
-        """Return the row that takes what was typed, or what the layers below say."""
+    def configured(self) -> str:
+        """Return what profile and file say where nothing is chosen here."""
         raise NotImplementedError
+
+    def _first_choice(self, typed: str) -> Choice:
+        """Return the row that takes what was typed, or what profile and file say."""
+        if typed:
+            return Choice(typed, line(Span(fit(typed, self.NAME_WIDTH)), Span("  as typed", "dim")))
+        return Choice("", line(Span(fit(self.configured(), self.NAME_WIDTH)), Span("  as configured", "dim")))
+
+    def show_first_anew(self) -> None:
+        """Show what profile and file say, which is known only once the configuration was judged."""
+        rows = self.choices.choices
+        if rows and not rows[0].value:
+            self.choices.show(
+                self.heading(),
+                [self._first_choice(""), *rows[1:]],
+                at=self.choices.at,
+                columns=self.columns(),
+            )
 
     def find(self) -> None:
         """Look for what there is, in a thread: folders may be on a slow disk."""
@@ -165,7 +184,7 @@ class SearchStep(Step):
         if event.typed != typed:
             return
         others = [each for each in event.choices if each.value != typed]
-        self.choices.show(self.heading(), [self.first_choice(typed), *others], columns=self.columns())
+        self.choices.show(self.heading(), [self._first_choice(typed), *others], columns=self.columns())
 
     def heading(self) -> str:
         """Return what stands above the list."""

@@ -14,7 +14,6 @@ CHATML_SYSTEM = ("<|im_start|>system\n{}<|im_end|>\n",)
 CHATML_USER = ("<|im_start|>user\n{}<|im_end|>\n",)
 CHATML_OPENING = "<|im_start|>assistant\n"
 CHATML_ANSWER = ("{}<|im_end|>\n",)
-TOOL_RESPONSE = ("<|im_start|>user\n<tool_response>\n{}\n</tool_response><|im_end|>\n",)
 EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 
 
