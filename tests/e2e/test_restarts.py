@@ -6,9 +6,10 @@ import signal
 import time
 
 from fttui_engine.runs.attempt import NEWEST, Request
+from fttui_engine.runs.run import Plan
 from fttui_engine.runs.states import State
 from fttui_engine.supervise import control
-from fttui_engine.supervise.restarts import wait_reason
+from fttui_engine.supervise.restarts import Wait
 from run_driver import Driver, until
 
 FAST = {"restart_backoff_seconds": 0.05}
@@ -106,14 +107,17 @@ def test_a_disk_that_is_full_though_it_shows_room_is_not_tried_for_ever(driver: 
 
 
 def test_a_full_disk_is_waited_for(driver: Driver, tmp_path) -> None:
+    def reason(request: Request, folder=tmp_path) -> str:
+        plan = Plan("r", "train", ["true"], {}, "/", str(folder), None, 1.0)
+        return Wait(request, plan, tmp_path).reason()
+
     room = Request(NEWEST, free_bytes=1)
-    assert wait_reason(room, tmp_path, tmp_path) == ""
-    assert f"room on the disk of {tmp_path}" in wait_reason(
-        room._replace(free_bytes=2**60), tmp_path, tmp_path
-    )
-    assert wait_reason(room, tmp_path / "not" / "made", tmp_path) == ""
-    assert "restarts in 60 s" in wait_reason(
-        Request(NEWEST, not_before=time.time() + 60.4), tmp_path, tmp_path
+    assert reason(room) == ""
+    assert f"room on the disk of {tmp_path}" in reason(room._replace(free_bytes=2**60))
+    assert reason(room, tmp_path / "not" / "made") == ""
+    assert "restarts in 60 s" in reason(Request(NEWEST, not_before=time.time() + 60.4))
+    assert "restarts in 720 s" in reason(Request(NEWEST, not_before=time.time() + 1e6)), (
+        "the clock was set back"
     )
 
 

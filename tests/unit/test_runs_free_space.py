@@ -14,8 +14,10 @@ import sys
 from pathlib import Path
 from fttui_engine.runs.attempt import NEWEST, Request
 from fttui_engine.runs.free_space import has_free_inodes
-from fttui_engine.supervise.restarts import wait_reason
+from fttui_engine.supervise.restarts import Wait
+from fttui_engine.runs.run import Plan
 folder = Path(sys.argv[1])
+wait = Wait(Request(NEWEST, free_bytes=1), Plan("r", "train", [], {}, "/", str(folder), None, 1.0), Path("/"))
 assert has_free_inodes(folder)
 for number in range(4):
     try:
@@ -23,9 +25,9 @@ for number in range(4):
     except OSError:
         break
 assert not has_free_inodes(folder)
-print(wait_reason(Request(NEWEST, free_bytes=1), folder, Path("/")))
+print(wait.reason())
 (folder / "0").unlink()
-print(wait_reason(Request(NEWEST, free_bytes=1), folder, Path("/")))
+print(wait.reason())
 """
 
 

@@ -131,6 +131,9 @@ class Keeper:
     def _supervisor_ended(self, status: int) -> None:
         self._supervisor_pid = 0
         self._supervisor_done = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+        self._put_off_supervisor()
+
+    def _put_off_supervisor(self) -> None:
         lived_seconds = time.monotonic() - self._supervisor_started
         self._early_deaths = 0 if lived_seconds > STEADY_SECONDS else self._early_deaths + 1
         doublings = min(10, max(0, self._early_deaths - QUICK_RESTARTS))
@@ -141,7 +144,14 @@ class Keeper:
         if self._supervisor_pid or self._supervisor_done or time.monotonic() < self._supervisor_due:
             return
         self._supervisor_started = time.monotonic()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            # The limit of processes, or no memory: the keeper of an attempt that runs must not end over it.
+            with suppress(OSError):  # the disk of its log may be full
+                print(f"no supervisor can be started: {error.strerror}", file=sys.stderr, flush=True)
+            self._put_off_supervisor()
+            return
         if pid:
             self._supervisor_pid = pid
             return

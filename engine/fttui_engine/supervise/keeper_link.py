@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from fttui_engine.errors import FttuiError, NoSuchRunError
@@ -63,6 +64,7 @@ class KeeperLink:
             except NoSuchRunError:
                 break
             except (FttuiError, OSError) as error:
-                print(f"no new keeper yet: {error}", file=sys.stderr, flush=True)
+                with suppress(OSError):  # the disk of its log may be full
+                    print(f"no new keeper yet: {error}", file=sys.stderr, flush=True)
                 time.sleep(pause_seconds)
         os._exit(1)
