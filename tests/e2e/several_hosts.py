@@ -87,11 +87,14 @@ class Laboratory:
         self.bridge = f"fttlab{self.subnet}"
         self.ssh_config = self.folder / "ssh_config"
         self.known_hosts = self.folder / "known_hosts"
+        self.private = self.folder / "private"
+        """The same path everywhere, with other content on each host: what else there is, they share."""
         self.hosts = [self._host(name, number) for number, name in enumerate(names, 1)]
 
     def _host(self, name: str, number: int) -> Host:
         folder = self.folder / name
         (folder / "home").mkdir(parents=True)
+        (folder / "private").mkdir()
         namespace = f"{self.bridge}{name}"
         address = f"10.77.{self.subnet}.{number}"
         return Host(name, namespace, address, folder / "home", folder, f"fv{self.subnet}{name}")
@@ -131,6 +134,7 @@ class Laboratory:
         head = self.folder / "head"
         (head / ".ssh").mkdir(parents=True, mode=0o700)
         (self.folder / "bin").mkdir()
+        self.private.mkdir()
         _keygen(head / ".ssh/key")
         for program in ("ssh", "ssh-keyscan"):
             wrapper = self.folder / "bin" / program
@@ -185,6 +189,7 @@ class Laboratory:
             for name in ("hosts", "nsswitch.conf", "resolv.conf")
             if Path("/etc", name).exists()
         ]
+        binds.append(f"mount --bind {folder}/private {self.private}")
         daemon = f"exec {SSHD} -D -e -f {folder}/sshd_config"
         script = "; ".join(["set -e", *binds, f"hostname {host.name}", daemon])
         # nsenter and not `ip netns exec`, which mounts /sys anew and hides the cgroups from Slurm's daemons.

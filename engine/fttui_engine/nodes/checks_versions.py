@@ -10,7 +10,7 @@ from fttui_engine.nodes.facts import Facts
 MUST_AGREE = ("torch", "transformers", "fttui", "fttui code")
 SHOULD_AGREE = ("python", "peft", "accelerate", "bitsandbytes")
 NCCL = ("nvidia-nccl-cu12", "nvidia-nccl-cu13")
-NEEDED = ("torch", "transformers")
+NEEDED = ("fttui", "torch", "transformers")
 LEAST_BF16 = (8, 0)
 
 
@@ -64,8 +64,6 @@ def _differences(facts: Facts, wanted: dict[str, str | None]) -> Iterator[Findin
             # The same release for another CUDA, or none.
             level = "warning"
         fix = _install(name, python, package, other)
-        if package.startswith("fttui"):
-            fix = "install the same fttui on all machines"
         text = f"{package} is {own} there, {other} elsewhere"
         yield Finding("versions", level, text, fix)
 
@@ -73,6 +71,8 @@ def _differences(facts: Facts, wanted: dict[str, str | None]) -> Iterator[Findin
 def _install(name: str, python: str, package: str, version: str | None) -> str:
     if package == "python":
         return "use the same Python on all machines: python: in the inventory"
+    if package.startswith("fttui"):
+        return "install the same fttui on all machines"
     exact = f"=={version.partition('+')[0]}" if version else ""
     return f"on {name}: {python} -m pip install {package}{exact}"
 
