@@ -44,7 +44,7 @@ def read_settings(path: Path | None = None) -> Settings:
         except MismatchError as error:
             suggestion = f"; did you mean {error.suggestion}?" if error.suggestion else ""
             problems.append(
-                f"{path}:{name.line}: {name.text}: {error.found}, but it takes {error.allowed}{suggestion}"
+                f"{path}:{name.line}: {name.text}: {error.found}; allowed: {error.allowed}{suggestion}"
             )
             continue
         if value is not None:
@@ -56,7 +56,7 @@ def _value(name: str, node: Node) -> Any:
     key = next((each for each in CHOICES if each.name == name), None)
     names = [each.name for each in CHOICES]
     if key is None:
-        raise MismatchError("there is no such key", "one of " + ", ".join(names), nearest(name, names))
+        raise MismatchError("there is no such key", ", ".join(names), nearest(name, names))
     if key.name != "keymap":
         return convert(key, node)
     if not isinstance(node, Block):

@@ -59,7 +59,9 @@ class Keymap:
             changed, other, name = conflict
             del self._changed[changed.id]
             sign = SIGNS.get(name, name)
-            self.problems.append(f"{changed.id}: {sign} is the key of {other.id} on the same screen")
+            self.problems.append(
+                f"{changed.id}: {sign} is the key of {other.id} on the same screen, so nothing changes"
+            )
 
     def _conflict(self) -> tuple[Key, Key, str] | None:
         for scope in get_args(Scope):
