@@ -10,6 +10,9 @@ import time
 from array import array
 from pathlib import Path
 
+import psutil
+
+from fttui.compare.both_models import BothModels
 from fttui.widgets.answer_panel import wrapped
 from fttui_engine.launch.inference import find_target
 from fttui_engine.runs.run import Run
@@ -65,6 +68,13 @@ def is_gone(pid: int) -> bool:
     return state == "Z"
 
 
+def until(condition, what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
 async def test_both_models_answer_what_is_typed_and_what_a_file_asks(
     make_run, open_cockpit, tmp_path, monkeypatch
 ):
@@ -80,8 +90,8 @@ async def test_both_models_answer_what_is_typed_and_what_a_file_asks(
         await screen.press(*"Who?", "enter")
         await screen.sees("loading", "Base  demo:tiny", "Trained  asked (final result)")
         page = screen.cockpit.screen
-        await screen.until(lambda: page._session is not None, "the process")
-        pid = page._session.pid
+        await screen.until(lambda: page._models.process is not None, "the process")
+        pid = page._models.process.pid
         await screen.until(lambda: "ready on cpu" in screen.text, "the answers", seconds=120)
         first = page._exchanges.shown
         assert first.is_done and first.answers["base"] and first.answers["base"] != first.answers["tuned"]
@@ -164,10 +174,26 @@ def test_the_models_go_with_the_program_that_showed_them(make_run, home):
         pid = int(holder.stdout.readline())
         assert not is_gone(pid)
         os.kill(holder.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while not is_gone(pid):
-        assert time.monotonic() < deadline, "the process with the models lives on"
-        time.sleep(0.05)
+    until(lambda: is_gone(pid), "the process with the models to end")
+
+
+def test_models_that_come_up_late_neither_take_the_place_of_newer_ones_nor_stay(make_run, home, tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec cat - >/dev/null\n")
+    python.chmod(0o700)
+    trained(make_run, "asked", f"run.python={python}")
+
+    def holders() -> list[int]:
+        children = psutil.Process().children()
+        return [each.pid for each in children if each.status() != psutil.STATUS_ZOMBIE]
+
+    before = set(holders())
+    models = BothModels("asked", None, lambda heard, number: None)
+    for _ in range(4):
+        models.begin(cpu=True)
+    until(lambda: models.process and set(holders()) - before == {models.process.pid}, "the last one alone")
+    models.end()
+    until(lambda: set(holders()) <= before, "all of them to be gone")
 
 
 def test_answers_are_broken_at_words_and_keep_their_indentation():

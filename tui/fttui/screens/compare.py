@@ -5,8 +5,7 @@ The models live in a process of their own, only while this screen is open; it en
 
 import os
 import time
-from threading import Thread
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -14,55 +13,31 @@ from textual.containers import Container
 from textual.message import Message
 
 from fttui import figures
+from fttui.compare.both_models import BothModels
 from fttui.compare.exchanges import BASE, TUNED, Exchange, Exchanges
 from fttui.keys import bindings
-from fttui.lines import Line, Role, Span, line, spread, wrap
 from fttui.screens.run_screen import CockpitScreen
 from fttui.widgets.answer_panel import AnswerPanel
+from fttui.widgets.compare_title import CompareTitle
 from fttui.widgets.key_line import KeyLine
-from fttui.widgets.line_panel import LinePanel
 from fttui.widgets.prompt import Prompt
-from fttui_engine.errors import FttuiError
-from fttui_engine.launch.side_by_side import Heard, SideBySide
+from fttui_engine.launch.side_by_side import Heard
 from fttui_engine.runs.logs import one_line
+
+if TYPE_CHECKING:
+    from fttui.lines import Role
 
 SIDE_BY_SIDE_WIDTH = 100
 """Below, one answer stands above the other."""
 TICK_SECONDS = 1.0
-QUESTION_ROWS = 3
 
 
 class ModelSpoke(Message):
     """The process with the models said something."""
 
-    def __init__(self, heard: Heard, session: int) -> None:
+    def __init__(self, heard: Heard, number: int) -> None:
         super().__init__()
-        self.heard, self.session = heard, session
-
-
-class CompareTitle(LinePanel):
-    """What is compared, how far it is, and the question that is looked at."""
-
-    DEFAULT_CSS = f"CompareTitle {{ height: {QUESTION_ROWS + 1}; }}"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._left, self._right = "", ("", "dim")
-        self._question = ""
-
-    def show(self, left: str, status: str, role: Role, question: str) -> None:
-        """Show all of it."""
-        self._left, self._right, self._question = one_line(left), (one_line(status), role), one_line(question)
-        self.redraw()
-
-    def draw(self, width: int, _height: int) -> list[Line]:
-        """Return the title and the beginning of the question."""
-        text, role = self._right
-        head = spread(line(Span(f" {self._left}", "strong")), line(Span(f"{text} ", role)), width)  # type: ignore[arg-type]
-        rows = wrap(self._question, width - 2, "accent")
-        if len(rows) > QUESTION_ROWS:
-            rows = [*rows[: QUESTION_ROWS - 1], line(*rows[QUESTION_ROWS - 1], Span(" ...", "dim"))]
-        return [head, *(line(" ", *row) for row in rows)]
+        self.heard, self.number = heard, number
 
 
 class ComparePage(CockpitScreen):
@@ -80,20 +55,18 @@ class ComparePage(CockpitScreen):
 
     def __init__(self, run_id: str, step: int | None = None) -> None:
         super().__init__()
-        self._run_id, self._checkpoint = run_id, step
+        self._run_id = run_id
+        self._models = BothModels(run_id, step, self._hear)
         self._title = CompareTitle()
         self._panels = {BASE: AnswerPanel(id="base"), TUNED: AnswerPanel(id="tuned")}
         self._prompt = Prompt()
         self._key_line = KeyLine("compare")
         self._exchanges = Exchanges()
         self._names = {BASE: "Base", TUNED: "Trained"}
-        self._session: SideBySide | None = None
-        self._session_number = 0
         self._asked: int | None = None
         self._status: tuple[str, Role] = ("", "dim")
         self._loading, self._began_at = "looking for what was saved", time.time()
         self._is_ready = False
-        self._is_closed = False
         self._on_cpu = False
 
     def compose(self) -> ComposeResult:
@@ -113,8 +86,7 @@ class ComparePage(CockpitScreen):
 
     def on_unmount(self) -> None:
         """Let the models go."""
-        self._is_closed = True
-        self._end_session()
+        self._models.end()
 
     def on_resize(self) -> None:
         """Put the answers beside each other where there is room."""
@@ -124,48 +96,21 @@ class ComparePage(CockpitScreen):
     # The process
 
     def _begin(self, *, cpu: bool) -> None:
-        self._session_number += 1
-        number = self._session_number
         self._is_ready, self._asked, self._on_cpu = False, None, cpu
         self._exchanges.forget_unfinished()
         self._loading, self._began_at = "looking for what was saved", time.time()
+        self._models.begin(cpu=cpu)
 
-        def begin() -> None:
-            from fttui_engine.launch.inference import find_target
-
-            def hear(heard: Heard) -> None:
-                self._post(ModelSpoke(heard, number))
-
-            try:
-                target = find_target(self._run_id, step=self._checkpoint)
-                base = str(target.values.get("model_name_or_path"))
-                hear(Heard("found", {"label": target.label, "base": base}))
-                session = SideBySide(target, hear, cpu=cpu)
-            except FttuiError as error:
-                hear(Heard("trouble", {"message": error.message, "advice": error.hint, "is_final": True}))
-                return
-            self._session = session
-            if self._is_closed or number != self._session_number:
-                session.close()
-
-        Thread(target=begin, daemon=True, name="fttui-compare").start()
-
-    def _end_session(self) -> None:
-        if session := self._session:
-            self._session = None
-            # A thread of its own that quitting waits for: it takes milliseconds, and nothing may be left behind.
-            Thread(target=session.close, name="fttui-compare-end").start()
-
-    def _post(self, message: Message) -> None:
+    def _hear(self, heard: Heard, number: int) -> None:
         try:
-            self.post_message(message)
+            self.post_message(ModelSpoke(heard, number))
         except RuntimeError:
             # The program has ended meanwhile; there is nobody to tell.
             return
 
     def on_model_spoke(self, event: ModelSpoke) -> None:
         """Take in what the process said."""
-        if event.session != self._session_number:
+        if not self._models.is_present(event.number):
             return
         values = event.heard.values
         match event.heard.event:
@@ -203,7 +148,8 @@ class ComparePage(CockpitScreen):
         self.cockpit.tell(text, "error")
 
     def _say_end(self, values: dict[str, object]) -> None:
-        self._session, self._is_ready, self._asked = None, False, None
+        self._models.end()
+        self._is_ready, self._asked = False, None
         if self._status[0] != "not loaded":
             self.cockpit.tell(f"The process with the models ended: {values['message']}", "error")
         self._loading, self._status = "", ("not loaded", "bad")
@@ -215,12 +161,12 @@ class ComparePage(CockpitScreen):
 
     def _ask_next(self) -> None:
         waiting = self._exchanges.waiting
-        if self._asked is not None or waiting is None or not self._is_ready or not self._session:
+        if self._asked is not None or waiting is None or not self._is_ready or not self._models.process:
             return
         if self._exchanges.shown and self._exchanges.shown.is_done:
             self._exchanges.at = waiting
         self._asked = waiting
-        self._session.ask(waiting, self._exchanges.all[waiting].question)
+        self._models.process.ask(waiting, self._exchanges.all[waiting].question)
 
     # What is shown
 
@@ -284,8 +230,8 @@ class ComparePage(CockpitScreen):
         if not text:
             return
         if event.about == "file":
-            if self._session:
-                self._session.read(os.path.expanduser(text))
+            if self._models.process:
+                self._models.process.read(os.path.expanduser(text))
             return
         self._exchanges.add(text)
         self._begin_reading()
@@ -312,9 +258,9 @@ class ComparePage(CockpitScreen):
 
     def action_stop(self) -> None:
         """End what is being written; what waits is not asked."""
-        if self._session and self._asked is not None:
+        if self._models.process and self._asked is not None:
             self._exchanges.drop_unasked(self._asked)
-            self._session.stop()
+            self._models.process.stop()
         else:
             self.cockpit.tell("Nothing is being written.", "warning")
         self._show_all()
@@ -329,7 +275,6 @@ class ComparePage(CockpitScreen):
 
     def action_on_cpu(self) -> None:
         """Load the models anew, on the CPU."""
-        self._end_session()
         self._begin(cpu=True)
         self._show_all()
 
