@@ -25,7 +25,8 @@ class Verb(NamedTuple):
     declare: Callable[[ArgumentParser], object]
 
 
-def _run(parser: ArgumentParser) -> None:
+def run_argument(parser: ArgumentParser) -> None:
+    """Declare ``RUN``."""
     parser.add_argument("run", metavar="RUN", help="the run's id, or the beginning of it")
 
 
@@ -34,36 +35,25 @@ def json_argument(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, a documented, stable interface")
 
 
-def _only_json(parser: ArgumentParser) -> None:
-    json_argument(parser)
+def _elsewhere(module: str, name: str) -> Callable[[ArgumentParser], object]:
+    """Return what declares arguments in a module of their own, which other verbs do not pay for."""
+
+    def declare(parser: ArgumentParser) -> None:
+        declarations = __import__(f"fttui.cli.{module}_arguments", fromlist=[name])
+        getattr(declarations, f"{name}_arguments")(parser)
+
+    return declare
 
 
 def _run_screens(parser: ArgumentParser) -> None:
     from fttui.cli.screen_arguments import page_arguments
 
-    _run(parser)
+    run_argument(parser)
     page_arguments(parser)
 
 
-def _edit(parser: ArgumentParser) -> None:
-    from fttui.cli.screen_arguments import edit_arguments
-
-    edit_arguments(parser)
-
-
-def _use(verb: str) -> Callable[[ArgumentParser], object]:
-    """Return what declares the arguments of a verb that uses a model; imported only for that."""
-
-    def declare(parser: ArgumentParser) -> None:
-        from fttui.cli import use_arguments
-
-        getattr(use_arguments, f"{verb}_arguments")(parser)
-
-    return declare
-
-
 def _run_and_json(parser: ArgumentParser) -> None:
-    _run(parser)
+    run_argument(parser)
     json_argument(parser)
 
 
@@ -103,18 +93,6 @@ def _start(parser: ArgumentParser) -> None:
     parser.epilog = "fttui start --name N -- COMMAND ...   supervises any program"
 
 
-def _list(parser: ArgumentParser) -> None:
-    from fttui.cli.queue_arguments import list_arguments
-
-    list_arguments(parser)
-
-
-def _sweep(parser: ArgumentParser) -> None:
-    from fttui.cli.queue_arguments import sweep_arguments
-
-    sweep_arguments(parser)
-
-
 def _reconcile(parser: ArgumentParser) -> None:
     json_argument(parser)
     parser.add_argument(
@@ -128,64 +106,11 @@ def _autostart(parser: ArgumentParser) -> None:
     parser.add_argument("--remove", action="store_true", help="take it away again")
 
 
-def _logs(parser: ArgumentParser) -> None:
-    _run(parser)
-    parser.add_argument("-f", "--follow", action="store_true", help="print what is added, until the run ends")
-    parser.add_argument(
-        "-n",
-        "--lines",
-        metavar="N",
-        type=count,
-        default=None,
-        help="the last N lines (default: all; 10 with -f)",
-    )
-    parser.add_argument("--rank", metavar="R", type=count, default=0, help="log of this rank")
-    parser.add_argument("--attempt", metavar="A", type=count, default=None, help="log of this attempt")
-
-
-def _stop(parser: ArgumentParser) -> None:
-    _run_and_json(parser)
-    parser.add_argument(
-        "--now", action="store_true", help="kill at once; steps since the last checkpoint are lost"
-    )
-
-
-def _resume(parser: ArgumentParser) -> None:
-    _run_and_json(parser)
-    parser.add_argument("--from", dest="step", metavar="STEP", type=count, help="go back to this checkpoint")
-    scale = parser.add_mutually_exclusive_group()
-    scale.add_argument(
-        "--queue", action="store_true", help="wait in the queue for as many free GPUs as it had"
-    )
-    scale.add_argument("--gpus", metavar="G", type=_gpus, help="go on with so many GPUs, or with these: 0,1")
-    scale.add_argument(
-        "--processes", metavar="N", type=_processes, help="go on with so many processes on the CPU"
-    )
-
-
-def _wait(parser: ArgumentParser) -> None:
-    _run_and_json(parser)
-    parser.add_argument(
-        "--timeout", metavar="S", type=_seconds, help="give up after S seconds, with exit code 1"
-    )
-
-
-def _remove(parser: ArgumentParser) -> None:
-    _run(parser)
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-
-
 def _gpus_verb(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="print them each second until Ctrl+C; with --json as JSON lines"
     )
     json_argument(parser)
-
-
-def _nodes(parser: ArgumentParser) -> None:
-    from fttui.cli.nodes_arguments import nodes_arguments
-
-    nodes_arguments(parser)
 
 
 def _doctor(parser: ArgumentParser) -> None:
@@ -218,63 +143,48 @@ def count(text: str) -> int:
     return int(text)
 
 
-def _processes(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return int(text)
-
-
-def _gpus(text: str) -> "int | tuple[int, ...]":
-    """Return a number of GPUs, or the indices of those that are named with commas."""
-    words = text.split(",")
-    if not all(word.isascii() and word.isdigit() for word in words) or text.strip("0") == "":
-        raise ArgumentTypeError(f"{text!r} is neither a number of GPUs nor a list such as 0,1")
-    return int(text) if len(words) == 1 else tuple(int(word) for word in words)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    # Not `value < 0`, which is False for nan.
-    if not value >= 0:
-        raise ArgumentTypeError(f"{text!r} is no number of seconds")
-    return value
-
-
 VERBS: dict[str, Verb] = {
     "start": Verb("start a run from a configuration, or any program after --", "start:start", _start),
-    "ls": Verb("list all runs", "show:list_runs", _list),
-    "sweep": Verb("compare the runs of a sweep, the best first", "queue:sweep", _sweep),
+    "ls": Verb("list all runs", "show:list_runs", _elsewhere("queue", "list")),
+    "sweep": Verb("compare the runs of a sweep, the best first", "queue:sweep", _elsewhere("queue", "sweep")),
     "show": Verb("say all about one run", "show:show", _run_and_json),
     "run": Verb("open the screens at one run", "screens:run", _run_screens),
-    "logs": Verb("print what a run has written", "logs:logs", _logs),
+    "logs": Verb("print what a run has written", "logs:logs", _elsewhere("run", "logs")),
     "events": Verb("say what happened to a run", "show:events", _run_and_json),
     "metrics": Verb("print the numbers of a run", "show:metrics", _run_and_json),
     "stacks": Verb("show what every thread of a training is doing", "stacks:stacks", _run_and_json),
-    "stop": Verb("let a run save at its next step and end", "control:stop", _stop),
-    "resume": Verb("go on from the newest whole checkpoint", "control:resume", _resume),
+    "stop": Verb("let a run save at its next step and end", "control:stop", _elsewhere("run", "stop")),
+    "resume": Verb("go on from the newest whole checkpoint", "control:resume", _elsewhere("run", "resume")),
     "restart": Verb("train again from step 0", "control:restart", _run_and_json),
-    "wait": Verb("wait until a run has ended", "control:wait", _wait),
-    "rm": Verb("delete an ended run", "control:remove", _remove),
+    "wait": Verb("wait until a run has ended", "control:wait", _elsewhere("run", "wait")),
+    "rm": Verb("delete an ended run", "control:remove", _elsewhere("run", "remove")),
     "reconcile": Verb("adopt runs that nobody is in charge of", "control:reconcile", _reconcile),
     "install-autostart": Verb("look after runs when this host has booted", "autostart:install", _autostart),
-    "edit": Verb("edit a configuration in a form or as text", "screens:edit", _edit),
+    "edit": Verb("edit a configuration in a form or as text", "screens:edit", _elsewhere("screen", "edit")),
     "check": Verb("say what is wrong with a configuration before it starts", "check:run", _check),
-    "estimates": Verb("show how far memory predictions have been off", "estimates:run", _only_json),
+    "estimates": Verb("show how far memory predictions have been off", "estimates:run", json_argument),
     "data": Verb("show what a configuration's data is made of", "data:run", _data),
     "gpus": Verb("show the GPUs of this machine", "gpus:run", _gpus_verb),
     "doctor": Verb("say what of this machine stands in the way of training", "doctor:run", _doctor),
-    "nodes": Verb("list several machines, and say whether they can train together", "nodes:run", _nodes),
+    "nodes": Verb(
+        "list several machines, and say whether they can train together",
+        "nodes:run",
+        _elsewhere("nodes", "nodes"),
+    ),
     "profiles": Verb("list the ready-made configurations, or print one", "profiles:run", _profiles),
-    "locate": Verb("print the folders that fttui uses", "locate:locate", _only_json),
-    "predict": Verb("let a model answer a data set, and measure the answers", "use:predict", _use("predict")),
-    "chat": Verb("talk with a model", "use:chat", _use("chat")),
-    "compare": Verb("ask base and trained model the same", "use:compare", _use("compare")),
-    "export": Verb("merge an adapter into its base, as a model of its own", "use:export", _use("export")),
+    "locate": Verb("print the folders that fttui uses", "locate:locate", json_argument),
+    "predict": Verb(
+        "let a model answer a data set, and measure the answers", "use:predict", _elsewhere("use", "predict")
+    ),
+    "chat": Verb("talk with a model", "use:chat", _elsewhere("use", "chat")),
+    "compare": Verb("ask base and trained model the same", "use:compare", _elsewhere("use", "compare")),
+    "export": Verb(
+        "merge an adapter into its base, as a model of its own", "use:export", _elsewhere("use", "export")
+    ),
     "record": Verb("pack runs for a bug report, secrets masked", "record:record", _record),
-    "keys": Verb("list the keys of the screens, by the names that a keymap uses", "screens:keys", _only_json),
+    "keys": Verb(
+        "list the keys of the screens, by the names that a keymap uses", "screens:keys", json_argument
+    ),
     "completions": Verb(
         "print a script with which a shell completes", "completions:print_completions", _shell
     ),
