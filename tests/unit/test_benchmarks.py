@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-SCRIPTS = ("start_to_first_step", "throughput", "checkpoint_cost", "command_start", "gpu_table", "train_one")
+SCRIPTS = (
+    "start_to_first_step",
+    "throughput",
+    "checkpoint_cost",
+    "command_start",
+    "gpu_table",
+    "two_hundred_faults",
+    "train_one",
+)
 DOCUMENTATION = FOLDER.parent / "docs" / "benchmarks.md"
 
 
