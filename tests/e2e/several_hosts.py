@@ -169,8 +169,11 @@ class Laboratory:
         lines = [f"{host.name} {' '.join(key)}\n" for host, key in zip(hosts, keys, strict=True)]
         self.known_hosts.write_text("".join(lines))
 
-    def start_sshd(self, host: Host) -> None:
-        """Start sshd on a host, with a mount namespace of its own for its name, names of others and home."""
+    def start_sshd(self, host: Host, settings: str = "") -> None:
+        """Start sshd on a host, with a mount namespace of its own for its name, names of others and home.
+
+        ``settings`` stand first in its configuration and so win.
+        """
         folder = host.folder
         names = "".join(f"{each.address} {each.name}\n" for each in self.hosts)
         (folder / "hosts").write_text(f"127.0.0.1 localhost\n{names}")
@@ -178,7 +181,7 @@ class Laboratory:
         (folder / "resolv.conf").write_text("")
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         (folder / "sshd_config").write_text(
-            f"Port 22\nListenAddress {host.address}\nHostKey {folder}/host_key\nPidFile none\nUsePAM no\n"
+            f"{settings}Port 22\nListenAddress {host.address}\nHostKey {folder}/host_key\nPidFile none\nUsePAM no\n"
             f"AuthorizedKeysFile {self.folder}/head/.ssh/key.pub\nStrictModes no\nPermitRootLogin yes\n"
             f"PasswordAuthentication no\nKbdInteractiveAuthentication no\nPrintMotd no\nPrintLastLog no\n"
             f"MaxSessions 100\nMaxStartups 100:30:200\nSetEnv HOME={host.home} PATH={path}{_sources()}\n"

@@ -17,6 +17,8 @@ BURST_SECONDS = 0.25
 BURST_DEADLINE_SECONDS = 40.0
 SLOW_LOOKUP_SECONDS = 0.2
 FAR_SECONDS = 0.020
+# 100 Mbit/s: the gradients of a usual adapter (160 MB) take 13 s there, at every step.
+SLOW_BYTES_PER_SECOND = 12.5e6
 OUTCOMES = {
     "silent": "no answer at all, so a firewall drops it",
     "refused": "refused, although {target} listens: a firewall or a forwarding rule in between rejects it",
@@ -43,7 +45,7 @@ class Mesh(NamedTuple):
 
 
 def look_at_network(talks: Talks, machines: list[Facts], master_port: int) -> Mesh:
-    """Try all ways between the machines at once, then measure every pair, each machine with one other at a time."""
+    """Try all ways between the machines at once, then measure pair after pair, no machine in two of them at a time."""
     peers = {facts.machine.name: facts for facts in machines if facts.address}
     findings = [(facts.machine.name, _no_address()) for facts in machines if facts.machine.name not in peers]
     if len(peers) < 2:
@@ -196,24 +198,32 @@ def _sentence(target: str, outcomes: dict[str, list[int]], master_port: int) -> 
 
 def _measure(talks: Talks, peers: dict[str, Facts], tries: dict[str, list[dict[str, Any]]]) -> list[Link]:
     open_ways: dict[tuple[str, str], int] = {}
+    trips: dict[tuple[str, str], float] = {}
     for source, results in tries.items():
         for result in results:
             if result["outcome"] == "reached":
-                open_ways[source, result["peer"]] = result["port"]
+                way = source, result["peer"]
+                open_ways[way] = result["port"]
+                trips[way] = min(result["seconds"], trips.get(way, math.inf))
     links = []
     for pairs in rounds(list(peers)):
-        now = {source: target for source, target in pairs if (source, target) in open_ways}
+        # Both ways at once, as gradients go.
+        both = [*pairs, *((target, source) for source, target in pairs)]
+        now = {source: target for source, target in both if (source, target) in open_ways}
 
         def burst(talk: Conversation, now: dict[str, str] = now) -> Any:
             target = now[talk.machine.name]
-            peer = {"addr": peers[target].address}
-            port = open_ways[talk.machine.name, target]
             return talk.ask(
-                "measure", peer=peer, port=port, burst_seconds=BURST_SECONDS, seconds=BURST_DEADLINE_SECONDS
+                "measure",
+                peer={"addr": peers[target].address},
+                port=open_ways[talk.machine.name, target],
+                burst_seconds=BURST_SECONDS,
+                seconds=BURST_DEADLINE_SECONDS,
             )
 
         for source, said in talks.each(burst, now).items():
-            links.append(Link(source, now[source], said["bytes_per_second"], said["round_trip_seconds"]))
+            way = source, now[source]
+            links.append(Link(*way, said["bytes_per_second"], trips[way]))
     return links
 
 
@@ -241,9 +251,12 @@ def _judge_links(links: list[Link]) -> list[tuple[str, Finding]]:
             )
             continue
         trip = max(link.round_trip_seconds or 0.0 for link in own)
-        text = f"{rate(slowest.bytes_per_second)} with {other}, {trip * 1000:.1f} ms"
+        text = f"{rate(slowest.bytes_per_second)} with {other}, {trip * 1000:.2f} ms"
         if trip > FAR_SECONDS:
             fix = "train within one network: each step waits for it several times"
+            found.append((name, Finding("link", "warning", text, fix)))
+        elif slowest.bytes_per_second < SLOW_BYTES_PER_SECOND:
+            fix = "use a faster network (addr:), or train fewer weights: each step sends all gradients through it"
             found.append((name, Finding("link", "warning", text, fix)))
         else:
             found.append((name, Finding("link", "ok", text)))

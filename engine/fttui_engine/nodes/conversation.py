@@ -25,7 +25,7 @@ from fttui_engine.nodes.ssh import MachineError
 # sh reads the line by itself, byte by byte, and leaves the rest to Python. Single quotes keep any login shell out of it.
 BOOTSTRAP = (
     "exec sh -c 'IFS= read -r python; "
-    'command -v "$python" >/dev/null 2>&1 || { echo "fttui: $python" >&2; exit 127; }; '
+    'command -v "$python" >/dev/null 2>&1 || { echo "fttui: $python is not there" >&2; exit 127; }; '
     'exec "$python" -I -c "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"\''
 )
 MODULES = ("nvml", "network", "facts", "files", "agent")

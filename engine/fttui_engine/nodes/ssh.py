@@ -80,7 +80,7 @@ SENTENCES: Final[dict[Kind, tuple[str, str]]] = {
         "look whether it is overloaded or its disk hangs; ssh {name} by hand shows how far it gets",
     ),
     "no python": (
-        "{name} has no such Python: {said}",
+        "{name} has no usable Python: {said}",
         "correct python: in the inventory, or install python3 (3.8 or newer) there",
     ),
     "ssh configuration": ("ssh does not understand its configuration: {said}", "correct ~/.ssh/config"),
@@ -190,8 +190,10 @@ def what_went_wrong(name: str, exit_code: int | None, stderr: str) -> MachineErr
     """Say in a sentence what ssh's exit code and last words mean."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     said = lines[-1] if lines else "without a word"
-    if exit_code == 127:
+    if said.startswith("fttui: "):
         return MachineError("no python", name, said.removeprefix("fttui: "))
+    if exit_code == 2 and "Unknown option: -I" in stderr:
+        return MachineError("no python", name, "it is Python 2")
     # The remote program's own words could hold any of them.
     if exit_code == 255:
         for pattern, kind in COMPLAINTS:

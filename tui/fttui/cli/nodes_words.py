@@ -11,7 +11,7 @@ from fttui_engine.runs.logs import one_line
 SIGNS = {"ok": "ok", "note": "note", "warning": "WARN", "problem": "FAIL"}
 SEVERITY = ("ok", "note", "warning", "problem")
 SUBJECT_CELLS = 12
-LEAST_CELLS = 6
+LEAST_CELLS = 11
 
 
 def probe_rows(machines: list[Facts]) -> list[tuple[str, ...]]:
@@ -78,5 +78,7 @@ def table(findings: dict[str, list[Finding]], columns: int) -> list[str]:
 
 
 def _cell(findings: list[Finding], subject: str) -> str:
+    if subject == "link" and (told := [each for each in findings if each.subject == subject]):
+        return told[0].text.partition(" with")[0] if told[0].level == "ok" else SIGNS[told[0].level]
     levels = [each.level for each in findings if each.subject == subject]
     return SIGNS[max(levels, key=SEVERITY.index)] if levels else "-"

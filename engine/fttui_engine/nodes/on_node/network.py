@@ -20,6 +20,7 @@ BLOCK = bytes(1 << 18)
 ANSWER_SECONDS = 3.0
 MOST_BENCHMARK_SECONDS = 10.0
 SENDING_BYTES = 1 << 19
+ROUND_TRIPS = 5
 
 
 def interfaces() -> list[dict[str, Any]]:
@@ -96,20 +97,13 @@ def connect(peers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def measure(peer: dict[str, Any], port: int, seconds: float) -> dict[str, Any]:
-    """Send to a listening peer for a while; returns what it received, in bytes per second, and the round-trip time."""
+    """Send to a listening peer for a while; returns what it received, in bytes per second."""
     until = min(seconds, MOST_BENCHMARK_SECONDS)
     try:
         with socket.create_connection((peer["addr"], port), ANSWER_SECONDS) as link:
             link.settimeout(until + 10 * ANSWER_SECONDS)
             # Otherwise megabytes are under way when the time is up, and a slow link takes minutes to deliver them.
             link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENDING_BYTES)
-            trips = []
-            for _ in range(5):
-                began = time.perf_counter()
-                link.sendall(b"?")
-                if not link.recv(1):
-                    return {"bytes_per_second": None, "round_trip_seconds": None, "trouble": "it hung up"}
-                trips.append(time.perf_counter() - began)
             link.sendall(b"!")
             began = time.perf_counter()
             while time.perf_counter() - began < until:
@@ -117,9 +111,8 @@ def measure(peer: dict[str, Any], port: int, seconds: float) -> dict[str, Any]:
             link.shutdown(socket.SHUT_WR)
             received, elapsed = link.makefile("rb").readline().split()
     except (OSError, ValueError) as error:
-        return {"bytes_per_second": None, "round_trip_seconds": None, "trouble": str(error)}
-    rate = int(received) / max(float(elapsed), 1e-6)
-    return {"bytes_per_second": rate, "round_trip_seconds": min(trips), "trouble": ""}
+        return {"bytes_per_second": None, "trouble": str(error)}
+    return {"bytes_per_second": int(received) / max(float(elapsed), 1e-6), "trouble": ""}
 
 
 def lookup_seconds(address: str) -> float:
@@ -192,19 +185,29 @@ def _answer(link: socket.socket, name: str) -> None:
 
 
 def _reach(peer: dict[str, Any], port: int) -> tuple[str, float | None]:
-    began = time.monotonic()
+    """Return what became of a connection, and how long a word there and back takes."""
     try:
         with socket.create_connection((peer["addr"], port), ANSWER_SECONDS) as link:
             link.sendall(b"h")
             said = link.makefile("rb").readline(256).decode(errors="replace").strip()
+            if said != peer["name"]:
+                return "stranger", None
+            trips = []
+            for _ in range(ROUND_TRIPS):
+                began = time.perf_counter()
+                link.sendall(b"?")
+                if link.recv(1) != b"?":
+                    return "broken", None
+                trips.append(time.perf_counter() - began)
     except ConnectionRefusedError:
-        return "refused", time.monotonic() - began
-    except TimeoutError:
-        return "silent", None
+        return "refused", None
     except OSError as error:
+        # Two classes before Python 3.10. The kernel itself gives up after minutes only.
+        if isinstance(error, (socket.timeout, TimeoutError)):
+            return "silent", None
         barred = (errno.EHOSTUNREACH, errno.EACCES, errno.EPERM, errno.ENETUNREACH)
-        return ("rejected" if error.errno in barred else "broken"), time.monotonic() - began
-    return ("reached" if said == peer["name"] else "stranger"), time.monotonic() - began
+        return ("rejected" if error.errno in barred else "broken"), None
+    return "reached", min(trips)
 
 
 def _owner(port: int) -> str:

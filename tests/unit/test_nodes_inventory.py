@@ -172,7 +172,7 @@ def test_every_complaint_of_ssh_becomes_a_sentence_with_a_remedy(said: str, kind
 
 def test_words_of_the_remote_program_are_not_taken_for_those_of_ssh() -> None:
     assert ssh.what_went_wrong("a", 1, "bind: Permission denied (publickey)").kind == "broken"
-    assert ssh.what_went_wrong("a", 127, "fttui: /opt/python").kind == "no python"
+    assert ssh.what_went_wrong("a", 127, "fttui: /opt/python is not there").kind == "no python"
 
 
 @pytest.mark.parametrize("name", ["-oProxyCommand=reboot", "", "a b", "a;b", "%h", "../x"])
