@@ -1,9 +1,10 @@
 """Starts trainings in one or more ranks from a process that has imported everything already.
 
 Importing takes 4 s of CPU for each rank; a fork of this process takes none of that and is as much a process of its own.
-Reads one JSON object per line (the environment and the number of ranks), answers each with the launcher's pid.
+Reads one JSON object per line (the environment, and the number of ranks or the place among several hosts), answers each with the launcher's pid.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -13,15 +14,17 @@ from pathlib import Path
 from fttui_engine.runs.run import Run
 from fttui_engine.train.lean_imports import import_transformers
 from fttui_engine.train.ranks.launcher import RankProcesses
+from fttui_engine.train.ranks.place import read_place
 
 
 class Forked:
     """A forked rank, with what the launcher asks of a subprocess."""
 
-    def __init__(self, environment):
+    def __init__(self, environment, inherited):
         self.code = None
         self.pid = os.fork()
         if self.pid == 0:
+            _close_all_but({0, 1, 2, *inherited})
             _be_worker(environment)
 
     def poll(self):
@@ -49,7 +52,15 @@ class ForkedRanks(RankProcesses):
     """The launcher, whose ranks are forks."""
 
     def _spawn(self, argv, environment, inherited):
-        return Forked(environment)
+        return Forked(environment, inherited)
+
+
+def _close_all_but(kept):
+    """As with a program that is started: it must not hold the launcher's connections open."""
+    for descriptor in [int(name) for name in os.listdir("/proc/self/fd")]:
+        if descriptor not in kept:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
 
 
 def _be_worker(environment):
@@ -72,7 +83,7 @@ def _be_worker(environment):
         os._exit(code)
 
 
-def _launch(environment, count):
+def _launch(environment, count, place):
     """In a fork: be the launcher of one attempt, and end with it."""
     code = 1
     try:
@@ -81,12 +92,11 @@ def _launch(environment, count):
         log = os.open(attempt.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        if count == 1:
+        if count == 1 and not place:
             _be_worker(os.environ | {"OMP_NUM_THREADS": "1"})
-        ranks = ForkedRanks(attempt, count)
+        ranks = ForkedRanks(attempt, read_place(place)[0] if place else count)
         ranks.pass_signals_on()
-        ranks.start([])
-        code = ranks.wait()
+        code = ranks.run([])
     finally:
         os._exit(code)
 
@@ -107,7 +117,7 @@ def serve():
         else:
             pid = os.fork()
             if pid == 0:
-                _launch(request["environment"], request["ranks"])
+                _launch(request["environment"], request["ranks"], request.get("place"))
             answer = {"pid": pid}
         print(json.dumps(answer), flush=True)
 

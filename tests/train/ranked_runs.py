@@ -66,12 +66,17 @@ class RankedRun(Worker):
         super().__init__(path, home, values)
         self.server = server
 
-    def start(self, resume_from=None, ranks=2):
+    def start(self, resume_from=None, ranks=2, place=None):
         attempt = self.run.attempt(self.run.latest_attempt_number() + 1)
         attempt.create(Request("newest" if resume_from else "scratch"))
         step = int(resume_from.name.rpartition("-")[2]) if resume_from else None
         folder = str(resume_from) if resume_from else None
         attempt.write_launch(Launch(["worker"], {}, str(self.run.path), folder, step))
+        self.pid = self.launch(attempt, place, ranks)
+        return attempt
+
+    def launch(self, attempt, place=None, ranks=2):
+        """Start the ranks of an attempt, or those of one host of several; return the launcher's pid."""
         environment = {
             "FTTUI_HOME": str(self._home),
             "FTTUI_RUN": self.run.id,
@@ -80,8 +85,8 @@ class RankedRun(Worker):
             # As a run on the CPU gets it: FSDP2 would divide among GPUs that it sees.
             "CUDA_VISIBLE_DEVICES": "",
         }
-        self.pid = self.server.ask(environment=environment, ranks=ranks)["pid"]
-        return attempt
+        pid: int = self.server.ask(environment=environment, ranks=ranks, place=place)["pid"]
+        return pid
 
     def wait(self):
         code = self.server.ask(wait=self.pid)["code"]

@@ -39,13 +39,13 @@ def main() -> int:
         print("This is the worker of fttui; it is started by: fttui start CONFIG", file=sys.stderr)
         return 2
     ranks = Ranks.from_environment()
-    if not ranks.is_main:
+    if not ranks.is_reporter:
         mark_lines(ranks.rank)
     dump_when_asked(attempt, ranks.rank)
     pulse = PulseWriter(attempt.pulse_path_of(ranks.rank))
     stop = StopFlag(attempt, ranks, pulse)
     stop.listen()
-    reporter = (Reporter if ranks.is_main else SilentReporter)(run, attempt, pulse)
+    reporter = (Reporter if ranks.is_reporter else SilentReporter)(run, attempt, pulse)
     config: TrainingConfig | None = None
     asked: TrainingConfig | None = None
     options, resume = RunOptions(), None
@@ -53,7 +53,8 @@ def main() -> int:
         reporter.phase("loading")
         config, options = read_config(run)
         config = asked = with_settings(config, attempt.read_request().settings)
-        config = keep_batch(config, options.process_count, ranks)
+        config = keep_batch(config, ranks.planned or options.process_count, ranks)
+        ranks.wanted_rows = options.rank_batches
         resume = read_resume(attempt, ranks)
         outcome = train(config, options.strategy, resume, Worker(reporter, stop, ranks))
     except Exception as error:  # noqa: BLE001 - whatever it is, the outcome has to say so
@@ -93,7 +94,7 @@ def _tell(attempt: Attempt, ranks: Ranks, outcome: Outcome) -> None:
     """Record the outcome; of several ranks that fail only one is the cause, and whoever started them finds out which."""
     if ranks.count > 1 and outcome.result == "failed":
         attempt.write_rank_failure(ranks.rank, outcome)
-    elif ranks.is_main:
+    elif ranks.is_reporter:
         attempt.write_outcome(outcome)
 
 

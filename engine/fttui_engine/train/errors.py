@@ -27,6 +27,12 @@ class CheckpointError(TrainError):
     kind = "checkpoint"
 
 
+class RanksError(TrainError):
+    """The processes that train together did not find each other, or cannot do so."""
+
+    kind = "meeting"
+
+
 class EvaluationError(TrainError):
     """An evaluation cannot be made as asked."""
 

@@ -1,6 +1,7 @@
 """From an exception to what ``outcome.json`` says: a class of failure, a sentence, and which keys to change."""
 
 import errno
+import re
 import shutil
 import traceback
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from typing import NamedTuple
 from fttui_engine.errors import FttuiError
 from fttui_engine.runs.home import state_home
 from fttui_engine.spec.config import TrainingConfig
+
+# What gloo and NCCL say of a peer that is gone.
+_LOST_RANK = re.compile(r"Connection (?:closed|reset) by (?:remote )?peer|ncclRemoteError|pair\.cc.*Broken pipe")
 
 
 class Failure(NamedTuple):
@@ -31,6 +35,9 @@ def explain(error: BaseException, config: TrainingConfig | None) -> Failure:
         return Failure("oom_host", "The machine ran out of memory.", _memory_advice(config))
     if is_disk_full(error):
         return Failure("disk_full", f"The disk is full: {text}", _space_advice(config))
+    if _LOST_RANK.search(text):
+        message = f"The connection to another rank broke, whose process or network ended: {text}"
+        return Failure("rank_lost", message, "The log of that rank has the cause.")
     if isinstance(error, ImportError):
         return Failure("environment", f"A package is missing: {text}", "Install it, then start again.")
     return Failure("error", f"{name}: {text}" if text else name, f"The log has the details: {_where(error)}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,7 +59,11 @@ def read_resume(attempt: Attempt, ranks: Ranks) -> ResumePoint | None:
         )
     if not launch.resume_from:
         return None
-    return read_resume_point(Path(launch.resume_from), in_full=ranks.is_main)
+    folder = Path(launch.resume_from)
+    if agreed := os.environ.get("FTTUI_RESUME_STEP"):
+        # Not all hosts may have the newest one of this host.
+        folder = folder.with_name(f"checkpoint-{agreed}")
+    return read_resume_point(folder, in_full=ranks.is_writer)
 
 
 class Prepared(NamedTuple):
@@ -90,6 +95,8 @@ def train(
         config = meet(config, wanted_strategy, worker).settle(config)
         prepared = prepare(config, stage, worker)
     except StopRequestedError:
+        ranks.look_for_sharing(output_dir)
+        _require_one_start(resume, ranks)
         return stopped_before_training(config, resume)
 
     checkpoints = CheckpointFolder(
@@ -100,13 +107,17 @@ def train(
         expected_bytes=checkpoint_bytes(prepared.model, config),
         ranks=ranks,
     )
-    if ranks.is_main and config.save_strategy != "no":
+    if ranks.is_writer and config.save_strategy != "no":
         checkpoints.require_space()
     trainer = build_trainer(
         config, stage, prepared, resume=resume, checkpoints=checkpoints, **worker._asdict()
     )
     if ranks.is_main:
         # It imports transformers.
+    if ranks.count > 1 and ranks.wanted_rows:
+        from fttui_engine.train.ranks.calibration import settle_rows
+
+        ranks.rows = settle_rows(ranks, trainer, config, resume, reporter.log)
         from fttui_engine.train.loop.trackers import add_trackers
 
         add_trackers(trainer, config, reporter.run_path, reporter.log)
@@ -152,6 +163,16 @@ def meet(config: TrainingConfig, wanted_strategy: str, worker: Worker) -> Strate
 
 def prepare(config: TrainingConfig, stage: Stage, worker: Worker) -> Prepared:
     """Load tokenizer, data and model, in the order in which a mistake is found soonest."""
+def _require_one_start(resume: ResumePoint | None, ranks: Ranks) -> None:
+    """Raise CheckpointError unless all ranks go on from the same step; each host has looked for itself."""
+    steps = {int(step) for (step,) in ranks.gather([float(resume.step if resume else 0)])}
+    if len(steps) > 1:
+        raise CheckpointError(
+            f"the hosts would go on from different steps: {', '.join(map(str, sorted(steps)))}",
+            "give all hosts the same checkpoint, the newest that one of them has",
+        )
+
+
     # They import torch.
     from fttui_engine.train.loop.loss import choose_loss
     from fttui_engine.train.models.trainable import load_trainable_model
@@ -183,7 +204,7 @@ def _load_data(config: TrainingConfig, stage: Stage, tokenizer: Any, worker: Wor
     """Return the examples; rank 0 prepares them, and the others wait and then find them in the cache."""
     reporter, stop, ranks = worker
     # What the others read from the cache is not worth a stop that one of them alone would see.
-    check_stop = stop.check_alone if ranks.is_main else lambda: None
+    check_stop = stop.check_alone if ranks.is_reporter else lambda: None
 
     def load() -> Splits:
         reader = stage.reader(config, tokenizer)
@@ -210,6 +231,7 @@ def build_trainer(
         evaluation_due=resume.evaluation_due if resume else config.eval_on_start,
     )
     return stage.trainer(config)(
+        each_host_saves=not parts["ranks"].shares_output,
         model=prepared.model,
         args=arguments,
         train_dataset=splits.train,
@@ -227,7 +249,7 @@ def build_trainer(
 
 def _watch_memory(config: TrainingConfig, prepared: Prepared, worker: Worker) -> "MemoryWatch | None":
     """Record what the first rank is predicted to take; its ``end`` records the truth."""
-    if not worker.ranks.is_main:
+    if not worker.ranks.is_reporter:
         return None
     # It is of no use before torch is there.
     from fttui_engine.train.loop.memory_watch import MemoryWatch
@@ -267,5 +289,8 @@ def _plan(
     product = " x ".join(map(str, factors)) + (" processes" if ranks.count > 1 else "")
     return (
         f"train: {len(examples)} examples, {math.prod(factors)} per step ({product}), {max_steps} steps"
+    if ranks.rows:
+        shown = "+".join(map(str, ranks.rows))
+        product = f"{shown} of {ranks.count} processes x {config.gradient_accumulation_steps}"
         + (f", resumed from step {resume.step}" if resume else "")
     )

@@ -28,6 +28,8 @@ def check_ranks(case: "Lint") -> None:
     if processes > 1:
         _check_processes(case, gpu_count, processes)
     count = gpu_count or processes
+    if case.values.get("run.rank_batches") is not None:
+        _check_rank_batches(case, count)
     divides = "fsdp" in (case.values["run.strategy"], *_words(case))
     if case.values["run.strategy"] == "deepspeed" or "deepspeed" in case.values:
         from fttui_engine.spec.lint.deepspeed import check_deepspeed
@@ -38,6 +40,33 @@ def check_ranks(case: "Lint") -> None:
         case.warn(key, f"{key} has no effect with one process; run.gpus says how many GPUs train.")
     elif divides:
         _check_dividing(case)
+
+
+def _check_rank_batches(case: "Lint", count: int) -> None:
+    """The batches of the processes make up the batch that the configuration asks for, and nothing else is in the way."""
+    rows = case.values["run.rank_batches"]
+    is_one_host = case.values["run.nodes"] == 1 and case.values["run.launcher"] == "local"
+    if count == 1 and is_one_host:
+        case.warn("run.rank_batches", "run.rank_batches has no effect with one process.")
+        return
+    if (stage := case.values["stage"]) not in ("sft", "pt"):
+        text = f"run.rank_batches needs a loss that is summed over tokens (sft, pt); stage: {stage} takes equal batches."
+        case.error("run.rank_batches", text, found=str(rows), suggestion="remove it")
+    if "deepspeed" in case.values:
+        text = "DeepSpeed takes equal batches only; remove run.rank_batches, or use run.strategy: ddp."
+        case.error("run.rank_batches", text, found=str(rows), suggestion="remove it")
+    if not isinstance(rows, list) or not is_one_host:
+        return
+    each = case.values["per_device_train_batch_size"]
+    if len(rows) != count:
+        text = f"run.rank_batches names {len(rows)} batches, and there are {count} processes."
+        case.error("run.rank_batches", text, found=str(rows), allowed=f"{count} numbers")
+    elif sum(rows) != each * count:
+        text = (
+            f"The batches of run.rank_batches are {sum(rows)} examples together, and per_device_train_batch_size: {each} "
+            f"for {count} processes are {each * count}; with other numbers the batch would not be the one asked for."
+        )
+        case.error("run.rank_batches", text, found=str(rows), allowed=f"numbers that are {each * count} together")
 
 
 def _words(case: "Lint") -> tuple[str, ...]:

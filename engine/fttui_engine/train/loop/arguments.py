@@ -14,7 +14,12 @@ def follows_the_best(config: TrainingConfig) -> bool:
 
 
 def training_arguments(
-    config: TrainingConfig, *, evaluate: bool, evaluation_due: bool, kernels: Kernels
+    config: TrainingConfig,
+    *,
+    evaluate: bool,
+    evaluation_due: bool,
+    kernels: Kernels,
+    each_host_saves: bool = False,
 ) -> Any:
     """Return the arguments of the Trainer; ``evaluation_due`` makes up for an evaluation that a stop cut short."""
     import torch
@@ -79,6 +84,7 @@ def training_arguments(
         save_strategy=config.save_strategy,
         save_steps=config.save_steps,
         save_total_limit=None,
+        save_on_each_node=each_host_saves,
         enable_jit_checkpoint=False,
         # Several processes. A token weighs the same in each, so that they learn what one process would.
         average_tokens_across_devices=True,

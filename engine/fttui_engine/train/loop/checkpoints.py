@@ -44,6 +44,8 @@ class ResumePoint(NamedTuple):
     """So many evaluations in a row, up to this step, were no better than the best before them."""
     data: str | None = None
     """The digest of the examples that it was trained on; ``None`` in checkpoints of earlier releases."""
+    rank_rows: tuple[int, ...] | None = None
+    """The rows that each rank took of a batch of all, where these were not equally many."""
 
     def loss_sum_of(self, ranks: Ranks) -> float:
         """Return the sum that a rank goes on with; with another number of ranks their mean, which is what is logged."""
@@ -66,6 +68,7 @@ def read_resume_point(folder: Path, *, in_full: bool = True) -> ResumePoint:
             dict(extra.get("stage", {})),
             int(extra.get("evaluations_without_gain", 0)),
             extra.get("data"),
+            tuple(extra["rank_rows"]) if extra.get("rank_rows") else None,
         )
     except CheckpointDamagedError as error:
         raise CheckpointError(error.message, error.hint) from error
@@ -107,17 +110,17 @@ class CheckpointFolder:
     def save(self, step: int, write: Callable[[], None], extra: dict[str, Any]) -> Manifest | None:
         """Have ``write`` fill ``checkpoint-<step>`` and seal it; all ranks have to call.
 
-        ``None`` if this attempt did so before, and on all ranks but the first, which seals what all have written.
+        ``None`` if this attempt did so before, and on ranks that only write: one of each folder seals.
         """
         if step in self._saved:
             return None
         folder = self.folder_of(step)
-        replaced = self._make_way(folder, step) if self._ranks.is_main else None
+        replaced = self._make_way(folder, step) if self._ranks.is_writer else None
         self._ranks.wait()
         try:
             write()
             self._ranks.wait()
-            manifest = self._seal(folder, step, extra) if self._ranks.is_main else None
+            manifest = self._seal(folder, step, extra) if self._ranks.is_writer else None
         except Exception as error:
             shutil.rmtree(folder, ignore_errors=True)
             if is_disk_full(error):

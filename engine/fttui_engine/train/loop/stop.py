@@ -31,11 +31,11 @@ class StopFlag:
         signal.signal(number, signal.SIG_DFL)
 
     def _seen_here(self) -> bool:
-        """Whether this rank has seen the wish; costs one stat on rank 0 (2 us locally, about 1 ms on NFS)."""
+        """Whether this rank has seen the wish; costs one stat on the first rank (2 us locally, about 1 ms on NFS)."""
         if self._pulse:
             # It is asked wherever something has been done: a step, a batch of an evaluation, some records.
             self._pulse.beat()
-        return self._signalled or (self._ranks.is_main and self._attempt.stop_requested())
+        return self._signalled or (self._ranks.is_reporter and self._attempt.stop_requested())
 
     def requested(self) -> bool:
         """Whether any rank has seen the wish; every rank has to ask (0.9 ms for two on a busy host)."""

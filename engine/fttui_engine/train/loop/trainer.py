@@ -170,6 +170,7 @@ class WorkerTrainer(EvaluatingTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if pissa.is_pissa(self.model) and not self.is_fsdp_enabled:
+                "rank_rows": self.ranks.rows,
             pissa.load(self.model, resume_from_checkpoint)
             return
         dtypes = {name: weight.dtype for name, weight in self.model.named_parameters()}

@@ -7,6 +7,7 @@ import torch
 from transformers import Trainer
 
 from fttui_engine.train.ranks.group import Ranks
+from fttui_engine.train.ranks.rank_rows import first_row, take_rows
 from fttui_engine.train.ranks.sharding import (
     divide_on_cpu,
     division_precision,
@@ -49,28 +50,37 @@ class RankTrainer(Trainer):
 
     # ---- The same examples ----
 
+    def get_train_dataloader(self) -> Any:
+        """Return the loader of this rank's rows, which are as many as its share."""
+        loader = super().get_train_dataloader()
+        if self.ranks.rows:
+            take_rows(loader, self.ranks.rows, self.ranks.rank)
+        return loader
+
     def _get_num_items_in_batch(
         self, batch_samples: list[Any], device: torch.device
     ) -> torch.Tensor | int | None:
         if batch_samples:
-            self.silence_filler(batch_samples[-1])
+            self.silence_filler(batch_samples[-1], self.ranks.rows)
         return super()._get_num_items_in_batch(batch_samples, device)
 
-    def silence_filler(self, inputs: dict[str, Any]) -> int:
-        """Have nothing learned from the examples that accelerate repeats so that all ranks have as many batches.
+    def silence_filler(self, inputs: dict[str, Any], rows_of: tuple[int, ...] | None = None) -> int:
+        """Have nothing learned from the examples that are repeated so that all ranks have as many batches.
 
         Those at the end of an epoch, in the batch that was fetched last; returns how many rows of it are real.
+        ``rows_of`` are the rows of each rank, where they are not equally many.
         """
         rows = len(next(value for value in inputs.values() if isinstance(value, torch.Tensor)))
         state = self.accelerator.gradient_state
         if self.ranks.count == 1 or not state.end_of_dataloader:
             return rows
         # Not the remainder that accelerate knows: in an epoch that a resume begins in its middle, it counts one rank.
-        remainder = len(state.active_dataloader.dataset) % (rows * self.ranks.count)
+        rows_of = rows_of or (rows,) * self.ranks.count
+        remainder = len(state.active_dataloader.dataset) % sum(rows_of)
         if not remainder:
             return rows
         # The last batches of all ranks, rank 0's first, begin with the real examples.
-        real: int = min(rows, max(0, remainder - self.ranks.rank * rows))
+        real: int = min(rows, max(0, remainder - first_row(rows_of, self.ranks.rank)))
         if real < rows:
             self.silence(inputs, real)
             self._filler = (inputs, real)
@@ -121,15 +131,15 @@ class RankTrainer(Trainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write the weights from rank 0; all ranks have to call."""
+        """Write the weights, once on every host that has folders of its own; all ranks have to call."""
         state = None
         if self.is_fsdp_enabled:
             trained_only = hasattr(self.model, "peft_config")
-            state = gather_weights(self.model, trained_only=trained_only, keep=self.ranks.is_main)
+            state = gather_weights(self.model, trained_only=trained_only, keep=self.ranks.is_writer)
         elif any(map(is_divided, self.model.parameters())):
             trained_only = hasattr(self.model, "peft_config")
-            state = gather_zero_weights(self.model, trained_only=trained_only, keep=self.ranks.is_main)
-        if self.ranks.is_main:
+            state = gather_zero_weights(self.model, trained_only=trained_only, keep=self.ranks.is_writer)
+        if self.ranks.is_writer:
             folder = output_dir or str(self.args.output_dir)
             Path(folder).mkdir(parents=True, exist_ok=True)
             self._save(folder, state_dict=state)
@@ -138,8 +148,8 @@ class RankTrainer(Trainer):
         if not self.is_fsdp_enabled:
             super()._save_optimizer_and_scheduler(output_dir)
             return
-        state = gather_optimizer(self.optimizer, keep=self.ranks.is_main)
-        if self.ranks.is_main:
+        state = gather_optimizer(self.optimizer, keep=self.ranks.is_writer)
+        if self.ranks.is_writer:
             torch.save(state, Path(output_dir) / "optimizer.pt")
             scheduler: Any = self.lr_scheduler
             torch.save(scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
