@@ -111,7 +111,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_and_spoils_no_checkpoint(worke
         **SHORT | {"learning_rate": 1e30, "max_grad_norm": 0, "save_steps": 1}, finetuning_type="full"
     )
     outcome = run.finish()
-    assert (outcome.result, outcome.kind) == ("failed", "nan")
+    assert (outcome.result, outcome.kind) == ("failed", "diverged")
     assert f"at step {outcome.step}" in outcome.message
     assert "learning_rate from 1e+30" in outcome.advice
     assert max(checkpoint.step for checkpoint in run.checkpoints()) < outcome.step

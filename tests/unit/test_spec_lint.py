@@ -61,6 +61,10 @@ ERRORS = [
     (["stage: pt"], "dataset", "use stage: sft"),
     (["finetuning_type: freeze", "freeze_trainable_layers: two"], "freeze_trainable_layers", "whole number"),
     (["quantization_bit: 4", "finetuning_type: freeze"], "quantization_bit", "use finetuning_type: lora"),
+    (["run: {hang_seconds: 0}"], "run.hang_seconds", "or off"),
+    (["run: {hang_seconds: soon}"], "run.hang_seconds", "number of seconds"),
+    (["run: {hang_seconds: nan}"], "run.hang_seconds", "number of seconds"),
+    (["run: {divergence: ignore}"], "run.divergence", "warn"),
     (["run: []"], "run", "block"),
     (["run: {restart: 3}"], "run.restart", "block"),
 ]  # fmt: skip
@@ -81,6 +85,8 @@ WARNINGS = [
     (["learning_rate: 0.5"], "learning_rate", "exponent"),
     (["learning_rate: 1e-9"], "learning_rate", "exponent"),
     (["learning_rate: 5e-3", "finetuning_type: full"], "learning_rate", "exponent"),
+    (["learning_rate: 5e-3"], "learning_rate", "no warm-up"),
+    (["learning_rate: 2e-4", "finetuning_type: full"], "learning_rate", "warmup_ratio: 0.03"),
     (["max_steps: 10", "save_steps: 20"], "save_steps", "larger than the run"),
     (["save_strategy: no"], "save_strategy", "crash"),
     (["val_size: 0.1"], "val_size", "never evaluated"),
@@ -104,7 +110,8 @@ def test_warning(lines: list[str], key: str, words: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("lines", [["bf16: true", "use_cpu: true"], ["eval_strategy: steps", "val_size: 0.1"],
-                                   ["run: {gpus: none}"], ["learning_rate: 5e-3"],
+                                   ["run: {gpus: none}"], ["learning_rate: 5e-3", "warmup_ratio: 0.1"], ["learning_rate: 5e-3", "optim: sgd"],
+                                   ["learning_rate: 2e-4"], ["run: {hang_seconds: off, divergence: warn}"], ["run: {hang_seconds: 90}"],
                                    ["quantization_bit: 4", "double_quantization: false"], ["quantization_bit: 8"],
                                    ["finetuning_type: freeze", "freeze_trainable_layers: -1"],
                                    ["finetuning_type: freeze", "freeze_trainable_layers: 0", "freeze_extra_modules: norm"]])  # fmt: skip

@@ -56,7 +56,8 @@ def main() -> int:
         config = keep_batch(config, ranks.planned or options.process_count, ranks)
         ranks.wanted_rows = options.rank_batches
         resume = read_resume(attempt, ranks)
-        outcome = train(config, options.strategy, resume, Worker(reporter, stop, ranks))
+        worker = Worker(reporter, stop, ranks, options.divergence)
+        outcome = train(config, options.strategy, resume, worker)
     except Exception as error:  # noqa: BLE001 - whatever it is, the outcome has to say so
         if not isinstance(error, FttuiError):
             traceback.print_exc()

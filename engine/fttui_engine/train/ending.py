@@ -31,6 +31,7 @@ def write_result(
 
     Returns what there is to say of it; ``best`` is a sentence about the checkpoint that was the best.
     """
+    trainer.require_finite_weights()
     trainer.save_model(config.output_dir)
     what = "adapter" if config.finetuning_type in ("lora", "oft") else "model"
     message = f"Finished {worker.reporter.step} steps; the {what} is in {Path(config.output_dir)}."

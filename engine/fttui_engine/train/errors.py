@@ -49,10 +49,10 @@ class DiskFullError(TrainError):
         self.needed_bytes = needed_bytes
 
 
-class LossNotFiniteError(TrainError):
-    """The loss became NaN or infinite; going on would only spoil the weights."""
+class DivergedError(TrainError):
+    """The loss became NaN or infinite, or exploded; going on would only spoil the weights."""
 
-    kind = "nan"
+    kind = "diverged"
 
 
 class StopRequestedError(Exception):

@@ -48,7 +48,8 @@ def main() -> int:
     try:
         config, options = read_config(run)
         config = shortened(config)
-        measure(config, options.strategy, Worker(reporter, StopFlag(attempt, ranks), ranks))
+        worker = Worker(reporter, StopFlag(attempt, ranks), ranks, on_divergence="off")
+        measure(config, options.strategy, worker)
         ranks.leave()
         outcome = Outcome("finished", STEPS, STEPS, "Measured.")
     except Exception as error:  # noqa: BLE001 - whatever it is, the outcome has to say so

@@ -81,13 +81,15 @@ class Worker(NamedTuple):
     reporter: Reporter
     stop: StopFlag
     ranks: Ranks
+    on_divergence: str = "stop"
+    """What is done when the loss is no number or explodes: ``stop``, ``warn`` or ``off``."""
 
 
 def train(
     config: TrainingConfig, wanted_strategy: str, resume: ResumePoint | None, worker: Worker
 ) -> Outcome:
     """Fine-tune a model as ``config`` says and return how it ended; failures are raised."""
-    reporter, _, ranks = worker
+    reporter, ranks = worker.reporter, worker.ranks
     stage = stage_of(config)
     output_dir = Path(config.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -202,7 +204,7 @@ def _require_one_start(resume: ResumePoint | None, ranks: Ranks) -> None:
 
 def _load_data(config: TrainingConfig, stage: Stage, tokenizer: Any, worker: Worker) -> Splits:
     """Return the examples; rank 0 prepares them, and the others wait and then find them in the cache."""
-    reporter, stop, ranks = worker
+    reporter, stop, ranks = worker.reporter, worker.stop, worker.ranks
     # What the others read from the cache is not worth a stop that one of them alone would see.
     check_stop = stop.check_alone if ranks.is_reporter else lambda: None
 

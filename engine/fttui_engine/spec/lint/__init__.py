@@ -5,13 +5,6 @@ from typing import Any
 from fttui_engine.spec.findings import Findings, Place
 from fttui_engine.spec.run_block import ALLOWED_NAME, is_run_name
 
-# Learning rates outside these are nearly always a slipped exponent: (least, most).
-USUAL_LEARNING_RATES = {
-    "lora": (1e-6, 1e-2),
-    "oft": (1e-6, 1e-2),
-    "full": (1e-7, 2e-3),
-    "freeze": (1e-7, 2e-3),
-}
 # The keys of conversations, which stage pt has none of.
 CONVERSATION_KEYS = ("train_on_prompt", "mask_history", "default_system")
 # The keys of each method; with another one they rest.
@@ -58,6 +51,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     from fttui_engine.spec.lint.files import check_model, check_output
     from fttui_engine.spec.lint.held_out import check_held_out
     from fttui_engine.spec.lint.host import check_devices, check_python
+    from fttui_engine.spec.lint.learning_rate import check_learning_rate
     from fttui_engine.spec.lint.methods import check_methods
     from fttui_engine.spec.lint.ppo import check_ppo
     from fttui_engine.spec.lint.preference import check_preference
@@ -92,6 +86,7 @@ def lint(values: dict[str, Any], places: dict[str, Place], faulty: set[str], fin
     check_python(case)
     check_quantization(case)
     check_methods(case)
+    check_learning_rate(case)
     check_training(case)
     check_recipes(case)
     check_ranks(case)
@@ -157,16 +152,6 @@ def _check_batching(case: Lint) -> None:
         )
     if values["pure_bf16"] and values["fp16"]:
         case.error("fp16", "pure_bf16 and fp16 cannot both be true; keep one of them.", found="true")
-    least, most = USUAL_LEARNING_RATES[values["finetuning_type"]]
-    rate = values["learning_rate"]
-    if not least <= rate <= most:
-        case.warn(
-            "learning_rate",
-            f"learning_rate {rate:g} is far outside the usual range for finetuning_type: {values['finetuning_type']} "
-            f"({least:g} to {most:g}); check the exponent.",
-            found=f"{rate:g}",
-            allowed=f"usually {least:g} to {most:g}",
-        )
     if values["max_steps"] == 0:
         case.error(
             "max_steps",

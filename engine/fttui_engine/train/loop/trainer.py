@@ -8,8 +8,9 @@ from peft import PeftModel
 from transformers import PrinterCallback, TrainerCallback
 
 from fttui_engine.train.data.digest import digest
-from fttui_engine.train.errors import CheckpointError, LossNotFiniteError
+from fttui_engine.train.errors import CheckpointError
 from fttui_engine.train.loop.checkpoints import CheckpointFolder
+from fttui_engine.train.loop.divergence import DivergenceWatch, diverged, has_finite_weights, losses_before
 from fttui_engine.train.loop.evaluating_trainer import EvaluatingTrainer
 from fttui_engine.train.loop.length_groups import LengthGroups
 from fttui_engine.train.loop.muon import muon
@@ -22,6 +23,9 @@ from fttui_engine.train.ranks.sharding import held_share
 class WorkerTrainer(EvaluatingTrainer):
     """A Trainer whose resumed run is equal to a straight one, bit by bit, in everything that it reports."""
 
+    LOSS_CAN_EXPLODE = True
+    """Whether a loss that is much higher than it was means that training diverged."""
+
     def __init__(
         self,
         *,
@@ -29,6 +33,7 @@ class WorkerTrainer(EvaluatingTrainer):
         rates: LoraPlus | None = None,
         uses_muon: bool = False,
         groups_lengths: bool = False,
+        on_divergence: str = "stop",
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
@@ -39,6 +44,8 @@ class WorkerTrainer(EvaluatingTrainer):
         self._uses_muon = uses_muon
         self._groups_lengths = groups_lengths
         self._groups: LengthGroups | None = None
+        self._on_divergence, self._warned = on_divergence, False
+        self._divergence = DivergenceWatch(is_fp16=self.args.fp16, can_explode=self.LOSS_CAN_EXPLODE)
         resume = self._resume
         self._tokens = resume.tokens if resume else 0
         self._uncounted_tokens: torch.Tensor | int = 0
@@ -52,6 +59,8 @@ class WorkerTrainer(EvaluatingTrainer):
             self._tr_loss.fill_(self._resume.loss_sum_of(self.ranks))
             self._globalstep_last_logged = self._resume.last_logged_step
             self._restore_stage(self._resume.stage)
+            losses = losses_before(self._resume.step, self.reporter.run_path) if self.ranks.is_main else []
+            self._divergence.recall(self.ranks.share(losses))
             if self._resume.data not in (None, self._data):
                 self.reporter.log(
                     f"warning: the examples are not those that step {self._resume.step} was trained on: the data, what "
@@ -114,17 +123,22 @@ class WorkerTrainer(EvaluatingTrainer):
                 gpu_memory_peak_bytes = int(max(peak for (peak,) in peaks))
                 torch.cuda.reset_peak_memory_stats()
             self.reporter.logged(logs, self._tokens_so_far(), gpu_memory_peak_bytes)
-            self._require_finite(logs["loss"])
+            self._judge(logs["loss"], logs.get("grad_norm"))
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
 
-    def _require_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise LossNotFiniteError(
-                f"the loss became {loss} at step {self.state.global_step}",
-                f"lower learning_rate from {self.args.learning_rate:g}"
-                + (", or use bf16 in place of fp16" if self.args.fp16 else "")
-                + "; then resume from a checkpoint before that step",
-            )
+    def _judge(self, loss: float, norm: float | None) -> None:
+        """End a training that no longer learns, or say so, as is wanted."""
+        wrong = self._divergence.verdict(self.state.global_step, loss, norm)
+        if wrong and self._on_divergence == "stop":
+            raise diverged(wrong, self.args)
+        if wrong and self._on_divergence == "warn" and not self._warned:
+            self.reporter.log(f"warning: {wrong}; training goes on, as run.divergence: warn asks for")
+        self._warned = bool(wrong)
+
+    def require_finite_weights(self) -> None:
+        """Raise DivergedError on every rank unless all trained weights are numbers; all ranks have to ask."""
+        if self.ranks.any(not has_finite_weights(self.model)):
+            raise diverged(f"weights became NaN or infinite by step {self.state.global_step}", self.args)
 
     # ---- Checkpoints ----
 
@@ -137,7 +151,11 @@ class WorkerTrainer(EvaluatingTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         loss_sums = [loss_sum for (loss_sum,) in self.ranks.gather([self._tr_loss.item()])]
-        self._require_finite(sum(loss_sums))
+        if self._is_suspect(loss_sums) and not self.stopped:
+            step = self.state.global_step
+            self.reporter.log(f"step {step} no checkpoint: the loss is too high to be sure of the weights")
+            return
+        self.require_finite_weights()
         self.reporter.phase("save")
         if self._evaluation.keep_best and self.state.best_global_step:
             self._checkpoints.best = self._checkpoints.folder_of(self.state.best_global_step)
@@ -152,12 +170,21 @@ class WorkerTrainer(EvaluatingTrainer):
                 "stage": self._stage_state(),
                 "evaluations_without_gain": self._evaluations_without_gain,
                 "data": self._data,
+                "rank_rows": self.ranks.rows,
             },
         )
         if manifest:
             size_bytes = sum(file.size_bytes for file in manifest.files)
             self.reporter.log(f"step {self.state.global_step} checkpoint saved ({size_bytes / 1e6:.1f} MB)")
         self.reporter.back_to_steps()
+
+    def _is_suspect(self, loss_sums: list[float]) -> bool:
+        """Whether the loss since the last logged step says that these weights may be worse than those saved before."""
+        total, steps = sum(loss_sums), self.state.global_step - self._globalstep_last_logged
+        if steps and not math.isfinite(total):
+            self._judge(total, None)
+        mean = total / len(loss_sums) / steps if steps else 0.0
+        return self._on_divergence != "off" and self._divergence.suspects(mean)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Write the weights and the tokenizer, of LoRA the adapter only; also called for the final result."""
@@ -170,7 +197,6 @@ class WorkerTrainer(EvaluatingTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if pissa.is_pissa(self.model) and not self.is_fsdp_enabled:
-                "rank_rows": self.ranks.rows,
             pissa.load(self.model, resume_from_checkpoint)
             return
         dtypes = {name: weight.dtype for name, weight in self.model.named_parameters()}

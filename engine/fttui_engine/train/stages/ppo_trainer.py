@@ -49,6 +49,9 @@ class PPOTrainer(ValueHeadTrainer):
     learned from ``ppo_epochs`` times. Answers do not outlive their step, so a checkpoint between two steps has all.
     """
 
+    # It is a mean over what rewards happened to be, not a distance that only shrinks.
+    LOSS_CAN_EXPLODE = False
+
     def __init__(self, *, config: TrainingConfig, args: Any, **arguments: Any) -> None:
         # With dropout, the model would differ from the one that wrote the answers before anything is learned.
         switch_off_dropout(arguments["model"])
