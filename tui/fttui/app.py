@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from fttui.settings import Settings
 
 
+SWITCH_SECONDS = 0.0005
+"""How soon a thread that reads gives way. A key takes some twenty turns of the event loop, each of which gives up the
+interpreter: with Python's 5 ms it was answered in 150 ms while a long history was read."""
 START_SECONDS = 2.0
 """After that the screens are there, with all that stays for as long as they do."""
 
@@ -38,6 +41,7 @@ class Opening(NamedTuple):
 def run_app(opening: Opening) -> int:
     """Show the cockpit until it is left and return the exit code."""
     prepare_environment()
+    sys.setswitchinterval(SWITCH_SECONDS)
     # A tenth of the start is looking for garbage among what is only being made.
     gc.disable()
     return asyncio.run(_run(opening))

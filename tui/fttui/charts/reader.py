@@ -14,7 +14,7 @@ from fttui_engine.runs.run import Run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PART_BYTES, PART_SECONDS = 2**20, 0.2
+PART_BYTES, PART_SECONDS = 2**18, 0.2
 """A history of a million steps takes 4 s to read: it is read in parts, and meanwhile a sample of it is shown."""
 
 
@@ -35,18 +35,20 @@ class ChartReader:
 
     def look(self) -> tuple[ChartPicture, ...]:
         """Return a picture for each request."""
-        requests, max_steps = self.wanted
+        requests, max_steps = wanted = self.wanted
         ids = dict.fromkeys(run_id for request in requests for run_id in request.runs)
         self._runs = {run_id: self._runs.get(run_id) or self._follow(run_id) for run_id in ids}
-        self._read()
+        self._read(wanted)
         return tuple(self._picture(each, max_steps) for each in requests if each.runs)
 
-    def _read(self) -> None:
+    def _read(self, wanted: object) -> None:
         until = time.monotonic() + PART_SECONDS
         for run in self._runs.values():
             run.poll(PART_BYTES)
-            # A first picture comes before the rest is read.
+            # A first picture comes before the rest is read, and so does one that was asked for meanwhile.
             while run.read_share < 1 and run.run.id in self._samples and time.monotonic() < until:
+                if self.wanted is not wanted:
+                    break
                 run.poll(PART_BYTES)
         self._samples = {
             run_id: self._samples.get(run_id) or sample(run.run)

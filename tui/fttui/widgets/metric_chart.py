@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from textual import events
@@ -189,16 +190,18 @@ def plot_lines(picture: ChartPicture, columns: int, rows: int, cursor: int | Non
 
 def _drawn(curve: Sequence[Bucket], axis: ValueAxis, columns: int, rows: int) -> Canvas:
     canvas = Canvas(columns, rows)
-
-    def row(value: float) -> int:
-        return axis.row_of(value, canvas.dot_rows)
-
     shown = [each for each in curve if axis.has_place(each.high) and each.column < canvas.dot_columns]
-    reduced = [
-        braille.Bucket(each.column, row(each.high), row(each.low), row(each.first), row(each.last))
-        for each in shown
-    ]
-    braille.draw(canvas, reduced)
+    tops, bottoms, firsts, lasts = (
+        axis.rows_of(values, canvas.dot_rows)
+        for values in (
+            [each.high for each in shown],
+            [each.low for each in shown],
+            [each.first for each in shown],
+            [each.last for each in shown],
+        )
+    )
+    places = [each.column for each in shown]
+    braille.draw(canvas, list(map(braille.Bucket, places, tops, bottoms, firsts, lasts)))
     return canvas
 
 
@@ -246,7 +249,7 @@ class _Layers:
             cells[self.cursor] = ("┊" if sign == " " else sign, "strong")
         return tuple(
             Span("".join(sign for sign, _ in group), role)
-            for role, group in groupby(cells, key=lambda cell: cell[1])
+            for role, group in groupby(cells, key=itemgetter(1))
         )
 
     def _signs(self, y: int, columns: int) -> list[tuple[str, Role]]:
