@@ -69,6 +69,7 @@ OLD_KEYS: dict[str, tuple[str, str]] = {
     "target_modules": ("lora_target", ONE_NAME),
     "modules_to_save": ("additional_target", ONE_NAME),
     "max_seq_length": ("cutoff_len", ONE_NAME),
+    "model_max_length": ("cutoff_len", ONE_NAME),
     "max_source_length": ("cutoff_len", "LLaMA-Factory counts question and answer together since 2023"),
     "max_grad_norm_clip": ("max_grad_norm", ONE_NAME),
     "validation_split": ("val_size", ONE_NAME),

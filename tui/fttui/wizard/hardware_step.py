@@ -120,6 +120,8 @@ class HardwareStep(Step, can_focus=True):
             strategy = judged.resolved.run.strategy
             several = f"{count} processes share each step, strategy {strategy} (s changes it)"
             why = ": ddp where each GPU has room for the whole model, else fsdp" if strategy == "auto" else ""
+            if strategy == "auto" and judged.resolved.values.get("deepspeed"):
+                why = ": deepspeed, because the configuration names its file"
             alone = "One process: there is nothing to divide."
             texts.append((f"{several}{why}." if count > 1 else alone, "plain"))
         return texts + memory_texts(judged)

@@ -186,7 +186,8 @@ def find_datasets(dataset_dir: str, typed: str) -> list[DataOffer]:
     if _is_path(typed):
         return files_like(typed, DATASET_SUFFIXES)
     listed = sorted(name for name, entry in (listed_datasets(dataset_dir) or {}).items() if entry)
-    offers = [DataOffer(name, f"of {os.path.join(dataset_dir, DATASET_INFO)}") for name in listed]
+    table = os.path.relpath(os.path.join(dataset_dir, DATASET_INFO))
+    offers = [DataOffer(name, f"of {table}") for name in listed]
     offers.append(DataOffer(DEMO_DATASET, "189 instructions that come with fttui"))
     # Among other files a text is rather a note about them.
     suffixes = tuple(suffix for suffix in DATASET_SUFFIXES if suffix != ".txt")
