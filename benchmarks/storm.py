@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,7 +155,7 @@ class Storm:
 
     def kill_keeper_and_supervisor(self) -> None:
         """SIGKILL both at once: nobody is in charge until somebody looks."""
-        both = [self._aim(lambda role=role: self._pid(role)) for role in ("keeper", "supervisor")]
+        both = [self._aim(partial(self._pid, role)) for role in ("keeper", "supervisor")]
         self._send(signal.SIGSTOP, *both)
         self._send(signal.SIGKILL, *both)
 

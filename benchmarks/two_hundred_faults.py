@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import measure
 from storm import FAULTS, Storm, drawn, fttui, processes_of
@@ -27,7 +28,7 @@ from fttui_engine.runs.run import Run
 from fttui_engine.runs.states import State
 
 STEPS_A_FAULT = 3
-SPARE_STEPS = 60
+SPARE_STEPS = 30
 """That the last faults still meet a run that trains."""
 AT_ONCE = 0.25
 """The share of faults that strike whatever the run does: while it loads, restarts, or waits."""
@@ -87,7 +88,7 @@ def _have_own_mounts() -> None:
         os.execvpe(argv[0], argv, os.environ | {"FAULTS_OWN_MOUNTS": "1"})
 
 
-def compare(work: Path, options: argparse.Namespace) -> dict[str, object]:
+def compare(work: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Return the figures; ``differences`` is empty where the storm changed nothing."""
     environment = measure.training_environment(work)
     os.environ["FTTUI_HOME"] = environment["FTTUI_HOME"]
