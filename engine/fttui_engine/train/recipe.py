@@ -34,6 +34,7 @@ from fttui_engine.train.models.kernels import Kernels, choose_kernels
 from fttui_engine.train.models.load import describe, find_model, load_tokenizer
 from fttui_engine.train.models.vocabulary import add_tokens
 from fttui_engine.train.ranks.group import Ranks
+from fttui_engine.train.ranks.precision import for_every_card
 from fttui_engine.train.ranks.strategy import Strategy, choose_strategy
 from fttui_engine.train.stages import Stage, stage_of
 
@@ -95,10 +96,11 @@ def train(
     output_dir.mkdir(parents=True, exist_ok=True)
     try:
         config = meet(config, wanted_strategy, worker).settle(config)
+        ranks.look_for_sharing(output_dir)
+        config = for_every_card(config, ranks, reporter.log)
+        _require_one_start(resume, ranks)
         prepared = prepare(config, stage, worker)
     except StopRequestedError:
-        ranks.look_for_sharing(output_dir)
-        _require_one_start(resume, ranks)
         return stopped_before_training(config, resume)
 
     checkpoints = CheckpointFolder(
@@ -114,12 +116,12 @@ def train(
     trainer = build_trainer(
         config, stage, prepared, resume=resume, checkpoints=checkpoints, **worker._asdict()
     )
-    if ranks.is_main:
-        # It imports transformers.
     if ranks.count > 1 and ranks.wanted_rows:
         from fttui_engine.train.ranks.calibration import settle_rows
 
         ranks.rows = settle_rows(ranks, trainer, config, resume, reporter.log)
+    if ranks.is_main:
+        # It imports transformers.
         from fttui_engine.train.loop.trackers import add_trackers
 
         add_trackers(trainer, config, reporter.run_path, reporter.log)
@@ -163,8 +165,6 @@ def meet(config: TrainingConfig, wanted_strategy: str, worker: Worker) -> Strate
     return strategy
 
 
-def prepare(config: TrainingConfig, stage: Stage, worker: Worker) -> Prepared:
-    """Load tokenizer, data and model, in the order in which a mistake is found soonest."""
 def _require_one_start(resume: ResumePoint | None, ranks: Ranks) -> None:
     """Raise CheckpointError unless all ranks go on from the same step; each host has looked for itself."""
     steps = {int(step) for (step,) in ranks.gather([float(resume.step if resume else 0)])}
@@ -175,6 +175,8 @@ def _require_one_start(resume: ResumePoint | None, ranks: Ranks) -> None:
         )
 
 
+def prepare(config: TrainingConfig, stage: Stage, worker: Worker) -> Prepared:
+    """Load tokenizer, data and model, in the order in which a mistake is found soonest."""
     # They import torch.
     from fttui_engine.train.loop.loss import choose_loss
     from fttui_engine.train.models.trainable import load_trainable_model
@@ -231,9 +233,9 @@ def build_trainer(
         kernels=prepared.kernels,
         evaluate=bool(splits.evaluation),
         evaluation_due=resume.evaluation_due if resume else config.eval_on_start,
+        each_host_saves=not parts["ranks"].shares_output,
     )
     return stage.trainer(config)(
-        each_host_saves=not parts["ranks"].shares_output,
         model=prepared.model,
         args=arguments,
         train_dataset=splits.train,
@@ -289,10 +291,10 @@ def _plan(
     if ranks.count > 1:
         factors.append(ranks.count)
     product = " x ".join(map(str, factors)) + (" processes" if ranks.count > 1 else "")
-    return (
-        f"train: {len(examples)} examples, {math.prod(factors)} per step ({product}), {max_steps} steps"
     if ranks.rows:
         shown = "+".join(map(str, ranks.rows))
         product = f"{shown} of {ranks.count} processes x {config.gradient_accumulation_steps}"
+    return (
+        f"train: {len(examples)} examples, {math.prod(factors)} per step ({product}), {max_steps} steps"
         + (f", resumed from step {resume.step}" if resume else "")
     )

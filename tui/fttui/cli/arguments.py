@@ -162,6 +162,11 @@ VERBS: dict[str, Verb] = {
     "install-autostart": Verb("look after runs when this host has booted", "autostart:install", _autostart),
     "edit": Verb("edit a configuration in a form or as text", "screens:edit", _elsewhere("screen", "edit")),
     "check": Verb("say what is wrong with a configuration before it starts", "check:run", _check),
+    "export-command": Verb(
+        "print the lines with which torchrun trains this",
+        "export_command:run",
+        _elsewhere("export_command", "export_command"),
+    ),
     "estimates": Verb("show how far memory predictions have been off", "estimates:run", json_argument),
     "data": Verb("show what a configuration's data is made of", "data:run", _data),
     "gpus": Verb("show the GPUs of this machine", "gpus:run", _gpus_verb),

@@ -13,6 +13,7 @@ from fttui_engine.spec.values import allowed_text
 
 SPECIAL = {
     "gpus": "a number of GPUs, a list of indices such as [0, 1], auto, or none",
+    "rank_batches": "auto, or a list of whole numbers such as [4, 2]",
     "nodes": "a number of hosts, or a list of host names",
     "environment": "a block such as {NAME: text}",
     "command": "a list of words such as [python, train.py]",

@@ -40,19 +40,17 @@ def choose_strategy(config: TrainingConfig, wanted: str, ranks: Ranks) -> Strate
         return Strategy(FSDP, "as asked for")
     if wanted in (DDP, FSDP):
         return Strategy(wanted, "as asked for")
-    chosen: Strategy = ranks.share(_by_room(config, ranks) if ranks.is_main else None)
-    return chosen
-
-
-def _by_room(config: TrainingConfig, ranks: Ranks) -> Strategy:
     import torch
 
     if config.use_cpu or not torch.cuda.is_available():
         return Strategy(DDP, "processes on one host share its memory anyway")
-    room_bytes = min(
-        torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count())
+    # Of the GPU that each rank has: on other hosts they may be smaller.
+    own_bytes = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    room_bytes = int(min(room for (room,) in ranks.gather([float(own_bytes)])))
+    chosen: Strategy = ranks.share(
+        by_room(config, _predicted_bytes(config, ranks.count), room_bytes) if ranks.is_main else None
     )
-    return by_room(config, _predicted_bytes(config, ranks.count), room_bytes)
+    return chosen
 
 
 def by_room(config: TrainingConfig, needed_bytes: int | None, room_bytes: int) -> Strategy:
