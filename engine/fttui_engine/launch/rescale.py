@@ -11,6 +11,8 @@ from fttui_engine.supervise.gpu_environment import gpu_environment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fttui_engine.spec.resolved import Resolved
+
 # What a stage takes from one batch of all processes, whose size changes with their number.
 _MEASURED_PER_BATCH = {
     "kto": "; the drift that kto takes off is measured over batches of another size",
@@ -49,6 +51,18 @@ def rescale(
     else:
         choice = choose(tuple(gpus) if not isinstance(gpus, int) else gpus)
         count = len(choice.gpus or [0])
+    accumulation = _accumulation(run, plan, spec, count)
+    changed = plan._replace(
+        argv=worker_argv(plan.argv[0], count),
+        gpus=choice.gpus,
+        leases=choice.leases,
+        environment={**plan.environment, **gpu_environment(choice.gpus)},
+    )
+    return changed, _what_changes(plan, count, accumulation, str(spec.values.get("stage")))
+
+
+def _accumulation(run: Run, plan: Plan, spec: "Resolved", count: int) -> int:
+    """Return how many batches each of so many processes sums up per step; raises where they cannot share them."""
     if spec.values.get("deepspeed") and count != _processes(plan):
         raise WrongRequestError(
             f"{run.id} is divided by DeepSpeed, whose checkpoints only go on with as many processes as wrote them",
@@ -61,13 +75,7 @@ def rescale(
             f"{run.id} learns from {batches} batches per step, which {count} processes cannot share equally",
             f"it can go on with {' or '.join(fitting[:12])} processes",
         )
-    changed = plan._replace(
-        argv=worker_argv(plan.argv[0], count),
-        gpus=choice.gpus,
-        leases=choice.leases,
-        environment={**plan.environment, **gpu_environment(choice.gpus)},
-    )
-    return changed, _what_changes(plan, count, batches // count, str(spec.values.get("stage")))
+    return batches // count
 
 
 def _processes(plan: Plan) -> int:

@@ -23,7 +23,6 @@ from fttui_engine.runs.run import (
     hidden_run_folder,
     new_run_folder,
 )
-from fttui_engine.runs.slurm_job import SlurmJob, read_slurm_job, write_slurm_job
 from fttui_engine.runs.states import State
 from fttui_engine.supervise.output import claim_output
 from fttui_engine.supervise.spawn import keeper_is_alive, spawn_keeper
@@ -41,8 +40,9 @@ def start_plan(
     """Create the run directory of a plan, start its first attempt or queue it, and return the run.
 
     ``plan.output_dir`` may be empty: then the checkpoints go into the run directory; ``write_spec`` is given the path
-    to write to and the output folder that it came to. With ``slurm``, its settings, Slurm's queue is meant. The whole directory appears at once, by rename, with its lock
-    held until a keeper is in charge; nothing is left behind where it cannot start.
+    to write to and the output folder that it came to. ``slurm``, settings of a job, leaves the start to Slurm's queue.
+    The whole directory appears at once, by rename, with its lock held until a keeper is in charge; nothing is left
+    behind where it cannot start.
     """
     ensure_home(home)
     draft = run = Run(hidden_run_folder(home))
@@ -57,16 +57,13 @@ def start_plan(
             if queue:
                 write_queue_request(draft.queue_path, queue)
             elif slurm is not None:
+                from fttui_engine.runs.slurm_job import SlurmJob, write_slurm_job
+
                 write_slurm_job(draft.slurm_path, SlurmJob("", slurm, time.time()))
             else:
                 draft.attempt(1).write_launch(Launch(plan.argv, plan.environment, plan.cwd, None, None))
 
-        created = f"Created by process {os.getpid()}."
-        if queue or slurm is not None:
-            which = "the queue" if queue else "Slurm's queue"
-            Journal(draft).move(State.QUEUED, "queued", f"{created} It waits in {which}.", attempt=1)
-        else:
-            Journal(draft).move(State.STARTING, "created", created, attempt=1)
+        _note_creation(draft, "the queue" if queue else "" if slurm is None else "Slurm's queue")
         with charge_lock(draft), claim_output(plan.output_dir, take_over=take_over) as set_owner:
             run = claim_run_folder(plan.name, draft.path, finish, home)
             set_owner(run)
@@ -84,19 +81,29 @@ def start_plan(
                 _start_with_leases(run, plan)
             return run
     except BaseException:
-        from fttui_engine.supervise.evidence import recorded_process
-
-        process = recorded_process(run, run.attempt(1))
-        if slurm is not None and _is_submitted(run):
-            raise
-        if not keeper_is_alive(run) and not (process and process.is_alive) and run.path.exists():
+        if not _has_begun(run) and run.path.exists():
             delete_run_folder(run)
         raise
 
 
-def _is_submitted(run: Run) -> bool:
+def _note_creation(draft: Run, waits_in: str) -> None:
+    created = f"Created by process {os.getpid()}."
+    if waits_in:
+        Journal(draft).move(State.QUEUED, "queued", f"{created} It waits in {waits_in}.", attempt=1)
+    else:
+        Journal(draft).move(State.STARTING, "created", created, attempt=1)
+
+
+def _has_begun(run: Run) -> bool:
+    """Whether something of a run whose start failed lives on: its keeper, its attempt, or its job in Slurm's queue."""
+    from fttui_engine.runs.slurm_job import read_slurm_job
+    from fttui_engine.supervise.evidence import recorded_process
+
     job = read_slurm_job(run.slurm_path)
-    return job is not None and bool(job.job_id)
+    if job is not None and job.job_id:
+        return True
+    process = recorded_process(run, run.attempt(1))
+    return keeper_is_alive(run) or bool(process and process.is_alive)
 
 
 def _start_with_leases(run: Run, plan: Plan) -> None:
