@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -244,6 +245,30 @@ def test_a_lost_machine_is_a_sentence_and_the_others_are_judged(lab: Laboratory)
     h3.plug_in()
     with Conversation(Machine("h3", python=sys.executable)) as talk:
         assert abs(float(talk.ask("clock")) - time.time()) < 5
+
+
+def test_two_names_of_one_machine_are_no_two_machines(lab: Laboratory) -> None:
+    h1, h2, h3 = machines(lab)
+    report = check(lab, wanted=[h1, h2._replace(addr=lab.hosts[0].address), h3._replace(addr="127.0.0.1")])
+    assert "two names of one machine" in findings(report, "h2", "interface")[0].text
+    assert any("means every machine itself" in each.text for each in findings(report, "h3", "interface"))
+    assert "another machine or program answers" in findings(report, "h2", "ports")[0].text
+
+
+def test_ctrl_c_does_not_wait_for_a_machine_that_hangs(lab: Laboratory) -> None:
+    inventory = lab.folder / "hangs.yaml"
+    inventory.write_text(f"h1:\n  python: {wrapper(lab, 'hangs', 'exec cat >/dev/null')}\n")
+    words = [sys.executable, "-m", "fttui", "nodes", "--nodes", str(inventory), "probe"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE)
+    try:
+        until(lambda: "cat" in others_than_sshd(lab.hosts[0]), "the host to hang", 10.0)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5.0) == 130
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_machine_that_hangs_is_left_behind_in_time(

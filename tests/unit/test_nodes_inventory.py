@@ -12,6 +12,7 @@ import fake_driver
 from fttui_engine.errors import FttuiError
 from fttui_engine.nodes import ssh
 from fttui_engine.nodes.checks_network import Link, exchange_seconds, rounds
+from fttui_engine.nodes.conversation import BOOTSTRAP
 from fttui_engine.nodes.inventory import (
     InventoryError,
     Machine,
@@ -173,6 +174,21 @@ def test_every_complaint_of_ssh_becomes_a_sentence_with_a_remedy(said: str, kind
 def test_words_of_the_remote_program_are_not_taken_for_those_of_ssh() -> None:
     assert ssh.what_went_wrong("a", 1, "bind: Permission denied (publickey)").kind == "broken"
     assert ssh.what_went_wrong("a", 127, "fttui: /opt/python is not there").kind == "no python"
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "zsh", "fish"])
+def test_every_login_shell_starts_the_python_that_was_asked_for(shell: str, tmp_path: Path) -> None:
+    python = tmp_path / "a $HOME 'python"
+    python.symlink_to(sys.executable)
+    program = b"print(sys.version_info[0], sys.stdin.readline())"
+    done = subprocess.run(
+        [shell, "-c", BOOTSTRAP],
+        input=b"%s\n%d\n%sthe rest\n" % (os.fsencode(python), len(program), program),
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert done.stdout.split() == [b"3", b"the", b"rest"]
 
 
 @pytest.mark.parametrize("name", ["-oProxyCommand=reboot", "", "a b", "a;b", "%h", "../x"])

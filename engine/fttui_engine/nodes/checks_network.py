@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from fttui_engine.doctor.finding import Finding
@@ -20,10 +21,10 @@ FAR_SECONDS = 0.020
 # 100 Mbit/s: the gradients of a usual adapter (160 MB) take 13 s there, at every step.
 SLOW_BYTES_PER_SECOND = 12.5e6
 OUTCOMES = {
+    "stranger": "another machine or program answers at its address",
     "silent": "no answer at all, so a firewall drops it",
     "refused": "refused, although {target} listens: a firewall or a forwarding rule in between rejects it",
     "rejected": "a firewall or router forbids it",
-    "stranger": "something else answers there",
     "broken": "the connection breaks",
 }
 
@@ -48,6 +49,7 @@ def look_at_network(talks: Talks, machines: list[Facts], master_port: int) -> Me
     """Try all ways between the machines at once, then measure pair after pair, no machine in two of them at a time."""
     peers = {facts.machine.name: facts for facts in machines if facts.address}
     findings = [(facts.machine.name, _no_address()) for facts in machines if facts.machine.name not in peers]
+    findings += _judge_addresses(peers)
     if len(peers) < 2:
         return Mesh(findings, [])
     routes = talks.each(
@@ -81,6 +83,21 @@ def _targets(talk: Conversation, peers: dict[str, Facts], listening: dict[str, A
 
 def _no_address() -> Finding:
     return Finding("interface", "problem", "its address is not known", "set addr: in the inventory")
+
+
+def _judge_addresses(peers: dict[str, Facts]) -> Iterator[tuple[str, Finding]]:
+    for name, facts in peers.items():
+        address = str(facts.address)
+        same = [other for other, each in peers.items() if other != name and each.address == address]
+        if same:
+            text = f"it has the same address as {same[0]}, {address}: two names of one machine"
+            yield (
+                name,
+                Finding("interface", "problem", text, "keep one of them, or correct addr: in the inventory"),
+            )
+        elif len(peers) > 1 and ip_address(address).is_loopback:
+            text = f"its address {address} means every machine itself"
+            yield name, Finding("interface", "problem", text, "set addr: to the one that the others know")
 
 
 def _judge_route(facts: Facts, others: list[str], routes: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -179,6 +196,11 @@ def _judge_tries(
             rules = "; ".join(
                 f"ufw allow from {addresses[source]}" for source in sources if source in addresses
             )
+            if sentence == OUTCOMES["stranger"]:
+                found.append(
+                    (target, Finding("ports", "problem", text, f"correct addr: of {target} in the inventory"))
+                )
+                continue
             fix = f"on {target}, open all TCP ports for them: {rules}, or what its firewall calls that"
             found.append((target, Finding("ports", "problem", text, fix)))
     return found
@@ -187,6 +209,8 @@ def _judge_tries(
 def _sentence(target: str, outcomes: dict[str, list[int]], master_port: int) -> str:
     outcome = next(each for each in OUTCOMES if each in outcomes)
     why = OUTCOMES[outcome].format(target=target)
+    if outcome == "stranger":
+        return why
     if "reached" not in outcomes:
         return f"on any port {why}"
     if outcomes[outcome] == [master_port]:

@@ -1,7 +1,8 @@
 """Conversations with several machines at once: as slow as the slowest of them, and stopped by none."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Thread
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -10,7 +11,6 @@ from fttui_engine.nodes.inventory import Machine
 from fttui_engine.nodes.ssh import MachineError
 
 Answer = TypeVar("Answer")
-MOST_AT_ONCE = 64
 
 
 class Talks:
@@ -21,34 +21,21 @@ class Talks:
         self.machines = list(machines)
         self.open: dict[str, Conversation] = {}
         self.broken: dict[str, MachineError] = {}
-        self._pool = ThreadPoolExecutor(max_workers=max(1, min(MOST_AT_ONCE, len(self.machines))))
-        opening = {machine.name: self._pool.submit(Conversation, machine) for machine in self.machines}
-        for name, future in opening.items():
-            try:
-                self.open[name] = future.result()
-            except MachineError as error:
-                self.broken[name] = error
+        self.open = self._at_once({each.name: partial(Conversation, each) for each in self.machines})
 
     def each(
         self, ask: Callable[[Conversation], Answer], names: Iterable[str] | None = None
     ) -> dict[str, Answer]:
         """Ask all machines, or those of these names, at the same time; returns the answers of those that gave one."""
         wanted = [name for name in (self.open if names is None else names) if name in self.open]
-        futures = {name: self._pool.submit(ask, self.open[name]) for name in wanted}
-        answers: dict[str, Answer] = {}
-        for name, future in futures.items():
-            try:
-                answers[name] = future.result()
-            except MachineError as error:
-                self.broken[name] = error
-                self.open.pop(name).close()
+        answers = self._at_once({name: partial(ask, self.open[name]) for name in wanted})
+        for name in set(wanted) - set(answers):
+            self.open.pop(name).close()
         return answers
 
     def close(self) -> None:
         """End all conversations; the shared connections stay."""
-        for _ in self._pool.map(Conversation.close, self.open.values()):
-            pass
-        self._pool.shutdown()
+        self._at_once({name: talk.close for name, talk in self.open.items()})
 
     def __enter__(self) -> Self:
         return self
@@ -57,3 +44,25 @@ class Talks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _at_once(self, calls: dict[str, Callable[[], Answer]]) -> dict[str, Answer]:
+        """Call all of them at once; the threads are daemons, so that Ctrl+C need not wait for a machine's deadline."""
+        answers: dict[str, Answer] = {}
+        ours: list[Exception] = []
+
+        def call(name: str) -> None:
+            try:
+                answers[name] = calls[name]()
+            except MachineError as error:
+                self.broken[name] = error
+            except Exception as error:  # noqa: BLE001 - raised again below, in the thread that asked
+                ours.append(error)
+
+        threads = [Thread(target=call, args=(name,), daemon=True) for name in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if ours:
+            raise ours[0]
+        return {name: answers[name] for name in calls if name in answers}
