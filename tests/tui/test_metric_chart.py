@@ -94,8 +94,12 @@ def test_every_metric_can_be_shown_by_step_time_and_tokens(logged):
         shown = picture([run], x_axis=axis)
         assert shown.curves[0].last_x == last
         assert shown.curves[0].marks == ((last, 1.3),)
+        assert axis == "step" or shown.whole[1] > last, "more steps may come"
     assert "o" in "".join(drawn(picture([run]))[2:])
     assert not picture([run], metric="eval_loss").is_smoothed
+    whole = logged("whole", falling(100))
+    assert picture([whole], x_axis="time").whole == (0.0, 198)
+    assert picture([whole], x_axis="tokens").whole == (0.0, 10_000)
 
 
 def test_a_logarithmic_axis_says_what_it_leaves_out(logged):

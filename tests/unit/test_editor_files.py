@@ -168,6 +168,12 @@ def test_a_judgement_names_the_layer_of_every_value():
     assert {remark.line for remark in judgement.remarks if remark.severity == "error"} == {3, 4, 5}
 
 
+def test_another_spelling_of_the_default_is_no_difference():
+    text = "lora_target: all\nnum_train_epochs: 3.0\nlearning_rate: 1e-4\nbf16: false\nlora_rank: x\n"
+    fields = judge(Question(1, text, text, "a.yaml", "")).fields
+    assert {field.name for field in fields if field.differs} == {"learning_rate", "lora_rank"}
+
+
 def test_a_text_that_is_no_yaml_says_its_line_and_an_empty_one_shows_the_form():
     broken = judge(Question(1, "seed: 1\nlora_rank: [8\n", "", "a.yaml", ""))
     assert broken.problem.line is not None

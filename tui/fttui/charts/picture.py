@@ -76,15 +76,23 @@ def take_picture(
 
 
 def _whole_span(axis: XAxis, runs: list[MetricColumns], metric: str, max_steps: int | None) -> float:
-    """Return where the x axis ends; it only ever doubles, so that a new point changes the last columns alone."""
-    ends = [0.0]
-    for run in runs:
-        for name in (metric, f"eval_{metric}"):
-            if column := run.columns.get(name):
-                ends.append(column.last_place(axis))
-    end = max(ends)
+    """Return where the x axis ends; it only ever doubles, so that a new point changes the last columns alone.
+
+    Where nothing more comes, because the last step is there, it ends with the last point.
+    """
+    shown = [
+        column
+        for run in runs
+        for name in (metric, f"eval_{metric}")
+        if (column := run.columns.get(name)) is not None
+    ]
+    last_step, end = (
+        max((column.last_place(each) for column in shown), default=0.0) for each in ("step", axis)
+    )
     if axis == "step":
         return float(shown_span(math.ceil(end), max_steps))
+    if max_steps and last_step >= max_steps and end > 0:
+        return end
     return float(2.0 ** math.ceil(math.log2(max(8.0, end))))
 
 

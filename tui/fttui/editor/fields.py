@@ -4,10 +4,13 @@ from typing import NamedTuple
 
 from fttui.editor.edits import bare
 from fttui.editor.written import shown, shown_value
+from fttui_engine.spec.document import parse_node
 from fttui_engine.spec.findings import Finding, Findings
 from fttui_engine.spec.keys import GROUPS, KEYS, Key
 from fttui_engine.spec.layers import Entry
+from fttui_engine.spec.nodes import DocumentError, Scalar
 from fttui_engine.spec.resolved import Resolved
+from fttui_engine.spec.values import MismatchError, convert
 
 COMMON = frozenset(
     {
@@ -63,6 +66,9 @@ WORDS = {
 }
 
 
+_NOTHING = Scalar("", 1)
+
+
 class Remark(NamedTuple):
     """What is said of a key, and the line of the text that it is about."""
 
@@ -95,6 +101,19 @@ class Field(NamedTuple):
     def is_written(self) -> bool:
         """Whether the file says something about it."""
         return self.origin in ("file", "edit")
+
+    @property
+    def differs(self) -> bool:
+        """Whether the file says something else than would hold without it; ``all`` is ``[all]``, and 3.0 is 3."""
+        if not self.is_written or self.key is None or self.value == self.base:
+            return False
+        try:
+            here, there = (
+                convert(self.key, parse_node(text) or _NOTHING) for text in (self.value, self.base)
+            )
+        except (DocumentError, MismatchError):
+            return True
+        return bool(here != there)
 
     @property
     def has_error(self) -> bool:

@@ -9,7 +9,9 @@ from fttui_engine.spec.nodes import Block, DocumentError, Items, Node, Scalar
 from fttui_engine.spec.values import MismatchError, allowed_text, convert
 
 YAML_1_1_WORDS = frozenset({"", "true", "false", "yes", "no", "on", "off", "y", "n", "null", "~"})
-LISTS_AND_BLOCKS = frozenset({"texts", "settings", "gpus", "nodes", "rank_batches", "environment", "command", "slurm_lines"})
+LISTS_AND_BLOCKS = frozenset(
+    {"texts", "settings", "gpus", "nodes", "rank_batches", "environment", "command", "slurm_lines"}
+)
 """Kinds of keys whose values may be lists or blocks."""
 
 

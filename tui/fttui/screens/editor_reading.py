@@ -43,7 +43,7 @@ def difference_rows(fields: Sequence[Field], base: str, width: int) -> list[Line
             Span(fit(one_line(field.value), column)),
         )
         for field in fields
-        if field.is_written and field.key and field.value != field.base
+        if field.differs
     ]
     return [line(Span(f" {fit('KEY', column)} {fit(base, column)} HERE", "dim")), *rows] if rows else []
 
