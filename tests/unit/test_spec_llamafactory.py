@@ -28,6 +28,8 @@ def errors_of(resolved: Resolved) -> dict[str, str]:
         ("quantization_method: bitsandbytes", "quantization_method", "bnb"),
         ("lora_modules_to_save: [lm_head]", "additional_target", ["lm_head"]),
         ("lora_r: 4", "lora_rank", 4),
+        ("assistant_only_loss: false", "train_on_prompt", True),
+        ("assistant_only_loss: true", "train_on_prompt", False),
         ("sft_packing: true", "packing", True),
         ("dev_ratio: 0.1", "val_size", 0.1),
         ("prompt_template: chatml", "template", "chatml"),

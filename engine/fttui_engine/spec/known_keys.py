@@ -112,6 +112,7 @@ IGNORED = (
         "visual_inputs",
         "only texts are trained on",
     ),
+    KnownKeys("padding_free", "packing: true leaves the padding out, and keeps conversations apart"),
     KnownKeys(
         "use_unsloth use_unsloth_gc liger_kernel_config jit_mode_eval use_ipex torchdynamo",
         "it changes speed and memory, not the result",
@@ -259,6 +260,8 @@ LATER_VALUES = {
     ("quantization_method", "aqlm"): "Training on an AQLM model",
     ("save_strategy", "best"): "Saving by evaluation",
     ("flash_attn", "fa3"): "FlashAttention 3",
+    ("stage", "grpo"): "GRPO",
+    ("stage", "rloo"): "RLOO",
 }
 
 

@@ -117,6 +117,8 @@ OPPOSITES: dict[str, tuple[str, str]] = {
         "gradient_checkpointing",
         "one key for both; it is on unless switched off",
     ),
+    "assistant_only_loss": ("train_on_prompt", "answers alone are learned unless the prompt is too"),
+    "completion_only_loss": ("train_on_prompt", "answers alone are learned unless the prompt is too"),
 }
 
 # Switches that stand for one value of another key: (old key, its value) -> (new key, new value, why)
