@@ -244,6 +244,7 @@ def test_ranks_are_numbered_over_hosts_and_inherit_no_other_place() -> None:
 def test_the_launchers_arguments_say_the_whole_place() -> None:
     where = Place(NODES, 2, "fd00::1", 29400, "eth1", True, 60.0, 20.0, 8)
     assert read_place(ranks_argv(where)) == (where, "fttui_engine.train")
+    assert read_place([*ranks_argv(where), "fttui_engine.train.probe"]) == (where, "fttui_engine.train.probe")
     assert read_place(["2", "fttui_engine.train.probe"]) == (alone(2), "fttui_engine.train.probe")
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from fttui_engine.errors import WrongRequestError
+from fttui_engine.launch.export_command import torchrun_lines
 from fttui_engine.launch.rescale import rescale
 from fttui_engine.runs.run import Plan, Run
 from fttui_engine.spec.load import resolve
-from fttui_engine.spec.resolved import Resolved, write_spec
+from fttui_engine.spec.resolved import Resolved, read_spec, write_spec
 from fttui_engine.train.ranks.strategy import by_room
 
 SOURCE = Path(__file__).parents[1] / "fake_nvml" / "fake_nvml.c"
@@ -151,3 +152,52 @@ def test_a_profile_passes_its_check_on_the_gpus_that_it_is_for(
     # Which build of torch is installed here is another matter.
     assert [error for error in report["errors"] if error["key"] != "run.python"] == []
     assert report["resolved"]["run"]["gpus"] == count
+
+
+UNEVEN = ["use_cpu=true", "run.processes=2", "per_device_train_batch_size=3"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ([*UNEVEN, "run.rank_batches=[4]"], "names 1 batches, and there are 2 processes"),
+        ([*UNEVEN, "run.rank_batches=[4, 1]"], "are 5 examples together"),
+        ([*UNEVEN, "run.rank_batches=[4, 2]", "stage=dpo"], "summed over tokens"),
+        ([*UNEVEN, "run.rank_batches=[6, 0]"], "such as [4, 2]"),
+        ([*UNEVEN, "run.rank_batches=fast"], "such as [4, 2]"),
+    ],
+)
+def test_batches_of_ranks_that_cannot_be_are_refused(overrides: list[str], words: str) -> None:
+    errors = {finding.key: finding.message for finding in resolved(*overrides).findings.errors}
+    assert words in errors["run.rank_batches"]
+
+
+@pytest.mark.parametrize(("written", "read"), [("auto", "auto"), ("[4, 2]", (4, 2)), ("4,2", (4, 2))])
+def test_batches_of_ranks_are_kept_by_the_run(tmp_path: Path, written: str, read: object) -> None:
+    asked = resolved(*UNEVEN, f"run.rank_batches={written}")
+    assert asked.ok, asked.findings.errors
+    write_spec(asked, tmp_path / "spec.yaml")
+    assert read_spec(tmp_path / "spec.yaml").run.rank_batches == read
+
+
+def test_batches_of_ranks_say_that_one_process_has_no_use_for_them() -> None:
+    warnings = {
+        finding.key: finding.message for finding in resolved("run.rank_batches=auto").findings.warnings
+    }
+    assert "no effect with one process" in warnings["run.rank_batches"]
+
+
+def test_the_lines_for_torchrun_are_safe_for_a_shell() -> None:
+    asked = resolved("use_cpu=true", "run.processes=2", "output_dir=/tmp/x")
+    (_, line) = torchrun_lines(asked, "a b;rm.yaml", ["seed=$(id)"])
+    assert line == (
+        "torchrun --standalone --nproc-per-node=2 -m fttui_engine.train.job 'a b;rm.yaml' 'seed=$(id)'"
+    )
+    *comments, line = torchrun_lines(asked, "c.yaml", hosts=3, master="10.0.0.1:29500")
+    assert all(comment.startswith("# ") for comment in comments)
+    assert '--nnodes=3 --node-rank="$NODE" --nproc-per-node=2' in line
+    assert "--master-addr=10.0.0.1 --master-port=29500" in line
+    with pytest.raises(WrongRequestError, match="where the result goes"):
+        torchrun_lines(resolved("use_cpu=true"), "c.yaml")
+    with pytest.raises(WrongRequestError, match="no_such_model"):
+        torchrun_lines(resolved("model_name_or_path=/no_such_model", "output_dir=/tmp/x"), "c.yaml")

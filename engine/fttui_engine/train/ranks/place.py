@@ -106,7 +106,8 @@ def read_place(argv: Sequence[str]) -> tuple[Place, str]:
     parser.add_argument("--meet-seconds", type=float, default=MEET_SECONDS)
     parser.add_argument("--lost-seconds", type=float, default=LOST_SECONDS)
     try:
-        asked = parser.parse_args(list(argv))
+        # A module behind options is only found this way.
+        asked = parser.parse_intermixed_args(list(argv))
     except argparse.ArgumentError as error:
         raise WrongRequestError(
             str(error), "python -m fttui_engine.train.ranks --help names them all"
