@@ -34,6 +34,9 @@ def problem_at_the_top(path: str, suffix: str, stage: str, is_described: bool) -
         text = getincrementaldecoder("utf-8-sig")().decode(head, final=is_whole)
     except UnicodeDecodeError as error:
         return f"{path}:{head.count(10, 0, error.start) + 1}: This is not UTF-8 text."
+    if not text.strip():
+        # A byte order mark, or a part of one.
+        return f"{path} holds no text."
     problem, columns = _look(path, suffix, text, is_whole)
     if problem or columns is None or is_described:
         return problem
@@ -52,7 +55,7 @@ def _look(path: str, suffix: str, text: str, is_whole: bool) -> tuple[str | None
         import csv
 
         if "\n" not in text.strip():
-            return f"{path} has no rows under its head line.", None
+            return (f"{path} has no rows under its head line." if is_whole else None), None
         return None, next(csv.reader(text.splitlines()))
     # As the worker does: many .json files in the wild are JSON lines.
     if suffix == ".jsonl" or text.lstrip()[0] == "{":

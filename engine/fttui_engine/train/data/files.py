@@ -163,7 +163,7 @@ def _unpack(value: str) -> Any:
     if value.startswith(("[[", "[{", "[]")):
         try:
             return json.loads(value)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             return value
     return value
 
