@@ -265,6 +265,9 @@ class Supervisor:
         ended = await_exit(self._run, self._attempt, self._watch, started_at)
         self._stop.sweep(self._obey)
         self._log_cap.apply()
+        # Ranks that have lost their launcher may still hear of a stop, save, and end for it.
+        if not wished and (outcome := self._attempt.read_outcome()) and outcome.result == "stopped":
+            wished = self._stop.intent
         if not wished and self.shutdown and ended and ended.signal == signal.SIGTERM:
             wished = "shutdown"  # a host that goes down sends SIGTERM to all, and to the attempt first
         verdict = judge(self._evidence(wished, ended), self._run.id)

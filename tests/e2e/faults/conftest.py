@@ -66,8 +66,13 @@ class SmallDisk:
     def make_room(self) -> None:
         (self.folder / "other-program").unlink()
 
-    def remount(self, option: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{option}", str(self.folder)], check=True)
+    def forbid_writing(self) -> None:
+        """Let nothing be opened for writing any more; what is open stays so, as where a server turns read-only."""
+        subprocess.run(["mount", "--bind", str(self.folder), str(self.folder)], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(self.folder)], check=True)
+
+    def allow_writing(self) -> None:
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
 
 
 @pytest.fixture

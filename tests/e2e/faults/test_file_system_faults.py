@@ -1,6 +1,7 @@
 """What file systems do: no locks, stale handles, no room for state files, a quota, errors of the disk, a mount that is gone."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,23 +61,39 @@ def test_disk_that_takes_nothing_refuses_a_start_and_leaves_what_runs(
     assert [path.name for path in (driver.home / "runs").iterdir()] == [run.id], "no half run is left"
 
 
-def test_state_disk_that_is_full_loses_no_verdict(
-    state_disk: SmallDisk, driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("break_disk", "mend_disk", "refusal"),
+    [
+        (SmallDisk.fill, SmallDisk.make_room, (1, "No space left on device")),
+        (SmallDisk.forbid_writing, SmallDisk.allow_writing, (2, "is not writable")),
+    ],
+    ids=["full", "read-only"],
+)
+def test_state_disk_that_is_full_or_read_only_loses_no_verdict(
+    state_disk: SmallDisk,
+    driver: Driver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    break_disk: Callable[[SmallDisk], None],
+    mend_disk: Callable[[SmallDisk], None],
+    refusal: tuple[int, str],
 ) -> None:
     go = tmp_path / "go"
     monkeypatch.setenv("GO", str(go))
     run = driver.running("while :; do echo counting; [ -e $GO ] && exit 3; sleep 0.05; done")
     attempt = driver.pid(run, "process")
-    state_disk.fill()
-    listed = driver.cli("ls", check=0).stdout
-    assert "running" in listed
-    refused = driver.cli("start", "--name", "other", "--", "true", check=1).stderr
-    assert "No space left on device" in refused
-    driver.kill(run, "supervisor")
-    assert is_running(attempt)
-    go.touch()
-    until(lambda: not is_running(attempt), "the attempt to end on a full disk")
-    state_disk.make_room()
+    break_disk(state_disk)
+    try:
+        listed = driver.cli("ls", check=0).stdout
+        assert "running" in listed
+        refused = driver.cli("start", "--name", "other", "--", "true", check=refusal[0]).stderr
+        assert refusal[1] in refused
+        driver.kill(run, "supervisor")
+        assert is_running(attempt)
+        go.touch()
+        until(lambda: not is_running(attempt), "the attempt to end on such a disk")
+    finally:
+        mend_disk(state_disk)
     state = driver.end(run, 30.0)
     assert state.exit is not None
     assert (state.state, state.exit.code) == (State.FAILED, 3)

@@ -15,6 +15,7 @@ import pytest
 
 from fttui_engine.runs.run import Run
 from fttui_engine.runs.states import State
+from fttui_engine.supervise import control
 from run_driver import Driver, is_running, marked_processes, until
 
 EMPTY_SECONDS = 3.0
@@ -28,6 +29,18 @@ import os, time
 print("rank", os.environ["RANK"], os.environ["MASTER_PORT"], flush=True)
 if os.environ["FTTUI_ATTEMPT"] == "1":
     time.sleep(600)
+"""
+
+SAVING_RANK = """
+import os, time
+from pathlib import Path
+from fttui_engine.runs.attempt import Outcome, Progress
+from fttui_engine.runs.run import Run
+attempt = Run(Path(os.environ["FTTUI_RUN_DIR"])).attempt(1)
+attempt.write_progress(Progress("train", 7, 100))
+while not attempt.stop_requested():
+    time.sleep(0.01)
+attempt.write_outcome(Outcome("stopped", 7, 100, "Saved at step 7."))
 """
 
 
@@ -88,3 +101,18 @@ def test_port_in_use_is_passed_by(driver: Driver, tmp_path: Path, monkeypatch: p
         run = driver.start_argv(argv, environment={"MASTER_PORT": port})
         driver.says(run, "rank 0")
         assert port not in driver.says(run, "rank 1")
+
+
+def test_stop_that_the_ranks_heard_though_their_launcher_was_killed_is_a_stop(
+    driver: Driver, tmp_path: Path
+) -> None:
+    program = tmp_path / "rank.py"
+    program.write_text(SAVING_RANK)
+    run = driver.start(f"{sys.executable} {program} & wait", kind="train")
+    driver.reach(run, State.RUNNING)
+    os.kill(driver.pid(run, "process"), signal.SIGKILL)
+    until(lambda: run.attempt(1).read_exit(), "the launcher to be gone")
+    control.stop(run)
+    state = driver.end(run)
+    assert state.exit is not None
+    assert (state.state, state.exit.message) == (State.STOPPED, "Saved at step 7.")
