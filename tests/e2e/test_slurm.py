@@ -13,12 +13,12 @@ from fttui_engine.runs.events import read_events
 from fttui_engine.runs.journal import read_state
 from fttui_engine.runs.metrics import read_metrics
 from fttui_engine.runs.run import Run, find_run
-from fttui_engine.runs.slurm_job import read_sights, require_slurm_job, write_sights
+from fttui_engine.runs.slurm_job import read_sights, require_slurm_job, write_sights, write_slurm_job
 from fttui_engine.runs.states import State
 from fttui_engine.slurm import looks
 from fttui_engine.slurm.programs import LOOK_SECONDS
 from fttui_engine.supervise import slurm_queue
-from run_driver import Driver, until
+from run_driver import Driver, marked_processes, until
 from slurm_cluster import Cluster, eventually, missing_programs
 
 SECRET = "a token that is nobody's business"
@@ -45,7 +45,7 @@ save_steps: 100
 logging_steps: 1
 per_device_train_batch_size: 1
 use_cpu: true
-run: {launcher: slurm, slurm: {time: 60}}
+run: {launcher: slurm, nodes: 2, slurm: {time: 60}}
 """
 
 
@@ -119,7 +119,7 @@ def sentences(run: Run) -> str:
     return "\n".join(event.message for event in read_events(run.events_path))
 
 
-def test_a_run_saves_before_the_time_limit_goes_back_to_the_queue_and_goes_on(
+def test_a_run_on_two_nodes_saves_before_the_time_limit_goes_back_to_the_queue_and_goes_on(
     submitter: Submitter, tmp_path: Path
 ) -> None:
     driver, cluster = submitter.driver, submitter.cluster
@@ -150,6 +150,7 @@ def test_a_run_saves_before_the_time_limit_goes_back_to_the_queue_and_goes_on(
     steps = [int(point["step"]) for point in read_metrics(run.metrics_path) if "loss" in point]
     assert steps == list(range(1, len(steps) + 1)) and steps[-1] > saved_at.step, "each step once, in order"
     assert f"goes on from {saved_at.path}" in sentences(run)
+    assert "2 per step (1 x 1 x 2 processes)" in driver.log(run), "one rank on each node"
     cluster.reach(job, "COMPLETED")
     until(lambda: driver.happened(limited, "requeued"), "Slurm's signal to the other run", 60.0)
     driver.cli("stop", limited.id, check=0)
@@ -257,3 +258,15 @@ def test_what_slurm_refuses_leaves_nothing_behind(submitter: Submitter, tmp_path
     assert not json.loads(driver.cli("ls", "--json", check=0).stdout)
     config.write_text("run: {launcher: slurm, gpus: 1, command: [echo, hello]}\n")
     assert "not in that of fttui" in driver.cli("start", "--queue", config, check=2).stderr
+
+
+def test_a_life_of_a_job_that_slurm_has_given_up_ends_itself(submitter: Submitter) -> None:
+    run = submitter.submit("twice", 600)
+    submitter.counting(run)
+    # What the next life writes first, on another node, while this one is out of Slurm's reach.
+    job = require_slurm_job(run.slurm_path)
+    write_slurm_job(run.slurm_path, job._replace(restarts=1, node="elsewhere"))
+    until(lambda: not marked_processes(run.path), "all its processes to be gone", 5.0)
+    assert read_state(run).state is State.RUNNING, "that is for the other life to change"
+    submitter.cluster.reach(job.job_id, "FAILED")
+    assert "another life of this job is in charge" in run.slurm_log_path.read_text()

@@ -29,10 +29,12 @@ def start(
     name: str | None = None,
     queue: "QueueWish | None" = None,
     say: "Callable[[str], object] | None" = None,
+    ranks: "Sequence[str]" = (),
 ) -> Run:
     """Start a run of a resolved configuration, or queue it; raises WrongRequestError with all that is wrong with it.
 
-    ``say`` is told what a person should know of its GPUs.
+    ``say`` is told what a person should know of its GPUs. ``ranks`` are the arguments of ``train.ranks`` where this is
+    the part of one host in a run over several.
     """
     require_ok(resolved)
     name = check_name(name or resolved.run.name or default_name(resolved))
@@ -40,7 +42,8 @@ def start(
         environment = {"PYTHONUNBUFFERED": "1", **(resolved.run.environment or {})}
         plan = _plan(name, "command", list(resolved.run.command), environment, resolved)
     else:
-        plan = _plan(name, "train", _worker_argv(resolved), _worker_environment(resolved), resolved)
+        argv = _ranks_argv(resolved, ranks) if ranks else _worker_argv(resolved)
+        plan = _plan(name, "train", argv, _worker_environment(resolved), resolved)
     _require_program(plan)
     is_slurms = resolved.run.launcher == "slurm"
     if is_slurms and queue:
@@ -69,6 +72,8 @@ def slurm_settings(resolved: "Resolved") -> "Json":
     wanted = _wanted(resolved)
     if "gres" not in settings and wanted != "none":
         settings["gres"] = f"gpu:{wanted if isinstance(wanted, int) else 1}"
+    if resolved.run.nodes != 1:
+        settings["nodes"] = resolved.run.nodes
     return settings
 
 
@@ -178,7 +183,14 @@ def _require_program(plan: Plan) -> None:
 
 
 def _worker_argv(resolved: "Resolved") -> list[str]:
-    return worker_argv(resolved.run.python or sys.executable, resolved.run.process_count)
+    python, count = resolved.run.python or sys.executable, resolved.run.process_count
+    if resolved.run.launcher == "slurm" and resolved.run.nodes != 1:
+        return [python, "-P", "-m", "fttui_engine.train.ranks.slurm", str(count)]
+    return worker_argv(python, count)
+
+
+def _ranks_argv(resolved: "Resolved", ranks: "Sequence[str]") -> list[str]:
+    return [resolved.run.python or sys.executable, "-P", "-m", "fttui_engine.train.ranks", *ranks]
 
 
 def worker_argv(python: str, process_count: int) -> list[str]:

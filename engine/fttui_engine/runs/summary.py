@@ -121,7 +121,7 @@ def summarize(run: Run) -> RunSummary:
         supervisor_pid=_alive_pid(
             identity_from_json((read_json_or_none(run.lease_path) or {}).get("supervisor"))
         ),
-        host=keeper_identity.host if keeper_identity else this_host(),
+        host=slurm.node if slurm else keeper_identity.host if keeper_identity else this_host(),
         exit=state.exit,
         checkpoints=tuple(list_checkpoints(output_dir)),
         run_dir=run.path,

@@ -20,8 +20,8 @@ def batch_script(run: Run, settings: dict[str, object], program: Path) -> str:
         "--open-mode=append",
         "--requeue",
         f"--signal=B:USR1@{settings.get('signal_seconds') or SIGNAL_SECONDS}",
-        "--nodes=1",
-        "--ntasks=1",
+        f"--nodes={settings.get('nodes') or 1}",
+        "--ntasks-per-node=1",
     ]
     for key in ("account", "partition", "time", "gres"):
         if value := settings.get(key):

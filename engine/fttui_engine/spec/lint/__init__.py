@@ -108,7 +108,7 @@ def _check_run(case: Lint) -> None:
             allowed=ALLOWED_NAME,
         )
     nodes = case.values["run.nodes"]
-    if nodes != 1:
+    if nodes != 1 and case.values["run.launcher"] != "slurm":
         _later(case, "run.nodes", "Training on several hosts", "1")
     elif case.values.get("run.min_nodes", 1) > 1:
         _later(case, "run.min_nodes", "Training on several hosts", "1")

@@ -70,6 +70,13 @@ def check_slurm(case: "Lint") -> None:
         for name in case.written(("run.slurm.",)):
             case.warn(name, f"{name} has no effect without run.launcher: slurm.")
         return
+    if not isinstance(case.values["run.nodes"], int):
+        case.error(
+            "run.nodes",
+            "Slurm chooses which nodes a job gets; run.nodes says how many (--nodelist in run.slurm.extra names them).",
+            found=str(case.values["run.nodes"]),
+            suggestion=str(len(case.values["run.nodes"])),
+        )
     _check_extra(case)
     _check_gpus(case)
     _check_time(case)
