@@ -12,6 +12,7 @@ import pytest
 from fttui_engine.runs.checkpoints import read_manifest
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.failures import explain
+from own_mount import with_mount
 
 SHORT = {"max_steps": 4, "per_device_train_batch_size": 2, "max_samples": 24, "learning_rate": 1e-3}
 
@@ -163,11 +164,7 @@ def test_a_full_disk_is_named_and_the_torn_checkpoint_gives_its_room_back(worker
     run = worker(**SHORT | {"save_steps": 1, "max_steps": 6}, finetuning_type="full")
     run.output_dir.mkdir()
     # Room for two checkpoints of 7 MB and a part of the third; torch reports a full disk as a RuntimeError.
-    mount = f'mount -t tmpfs -o size=18m tmpfs {run.output_dir} && exec "$@"'
-    as_user = () if os.geteuid() == 0 else ("--map-root-user",)
-    prefix = ("unshare", "--mount", *as_user, "sh", "-c", mount, "sh")
-    if as_user and subprocess.run([*prefix, "true"], capture_output=True).returncode:
-        pytest.skip("users may not mount here; root may")
+    prefix = with_mount(f"-t tmpfs -o size=18m tmpfs {run.output_dir}")
     outcome = run.ended(run.start(prefix=prefix))
     assert (outcome.result, outcome.kind) == ("failed", "disk_full")
     assert "no room for the checkpoint of step 3" in outcome.message.lower()

@@ -1,6 +1,5 @@
 """What is free on a disk: in bytes, and in files, of which some file systems have a fixed number."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fttui_engine.runs.free_space import free_bytes, has_free_inodes
+from own_mount import with_mount
 
 WITHOUT_INODES = """
 import sys
@@ -37,14 +37,14 @@ def test_a_folder_that_is_not_there_yet_is_made_on_the_disk_above_it(tmp_path: P
 
 
 def test_a_disk_that_takes_no_more_files_is_waited_for_as_a_full_one_is(tmp_path: Path) -> None:
-    as_user = () if os.geteuid() == 0 else ("--map-root-user",)
-    mount = f'mount -t tmpfs -o nr_inodes=4 tmpfs {tmp_path} && exec "$@"'
-    argv = ("unshare", "--mount", *as_user, "sh", "-c", mount, "sh")
-    if as_user and subprocess.run([*argv, "true"], capture_output=True).returncode:
-        pytest.skip("users may not mount here; root may")
-    done = subprocess.run(
-        [*argv, sys.executable, "-c", WITHOUT_INODES, tmp_path], capture_output=True, text=True
-    )
+    argv = [
+        *with_mount(f"-t tmpfs -o nr_inodes=4 tmpfs {tmp_path}"),
+        sys.executable,
+        "-c",
+        WITHOUT_INODES,
+        tmp_path,
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.split("\n")[:2]
     assert "it can take no more files" in first

@@ -1,6 +1,5 @@
 """A log that grows without end keeps its beginning and its end, gives back the middle, and says so to every reader."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from fttui_engine.runs.log_cut import cut_middle, holes_of
 from fttui_engine.runs.logs import LogFollower, read_log, tail
+from own_mount import with_mount
 
 MOST_BYTES = 2**20
 LINES = [b"line %06d of a program that prints without end\n" % number for number in range(100_000)]
@@ -113,12 +113,6 @@ assert b"bytes are missing here" in found
 
 def test_where_the_file_system_has_no_holes_the_log_is_written_anew(tmp_path: Path) -> None:
     # ramfs is one; an older NFS is another.
-    as_user = () if os.geteuid() == 0 else ("--map-root-user",)
-    mount = f'mount -t ramfs ramfs {tmp_path} && exec "$@"'
-    argv = ("unshare", "--mount", *as_user, "sh", "-c", mount, "sh")
-    if as_user and subprocess.run([*argv, "true"], capture_output=True).returncode:
-        pytest.skip("users may not mount here; root may")
-    done = subprocess.run(
-        [*argv, sys.executable, "-c", WITHOUT_HOLES, tmp_path], capture_output=True, text=True
-    )
+    argv = [*with_mount(f"-t ramfs ramfs {tmp_path}"), sys.executable, "-c", WITHOUT_HOLES, tmp_path]
+    done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,10 @@ LARGEST_CONFIG_BYTES = 4_000_000
 
 
 def read_model_config(model: str, revision: str, cache_dir: str | None) -> dict[str, Any]:
-    """The content of a model's ``config.json``, or what its GGUF file says instead; raises UnknownShapeError where it is not on this host."""
+    """The content of a model's ``config.json``, or what its GGUF file says instead.
+
+    Raises UnknownShapeError where it is not on this host.
+    """
     if model == DEMO_MODEL:
         return dict(DEMO_CONFIG)
     if model.lower().endswith(".gguf"):

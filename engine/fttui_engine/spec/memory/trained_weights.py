@@ -40,7 +40,10 @@ def adapter_weights(
     *,
     lengths: bool = False,
 ) -> Trained:
-    """What LoRA of this rank trains, with DoRA the ``lengths`` of columns too; raises UnknownShapeError for targets that the model does not have."""
+    """What LoRA of this rank trains, with DoRA the ``lengths`` of columns too.
+
+    Raises UnknownShapeError for targets that the model does not have.
+    """
     adapted: dict[str, int] = {}
     for full_name, inputs, outputs in _places(shape):
         is_layer = full_name.startswith("model.layers.")

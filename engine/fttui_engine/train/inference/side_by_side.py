@@ -1,8 +1,8 @@
 """The process behind the compare screen: both models answer one question after the other, until the screen is gone.
 
 Lines of JSON on standard input: ``{"ask": 1, "text": "..."}``, ``{"file": "..."}``, ``{"stop": true}``. On standard
-output: ``{"event": ...}`` with ``loading``, ``ready``, ``questions``, ``piece``, ``end``, ``trouble``. Standard input closes when the screen does, or the program
-that showed it, however that came about; this process ends then.
+output: ``{"event": ...}`` with ``loading``, ``ready``, ``questions``, ``piece``, ``end``, ``trouble``. Standard input
+closes when the screen does, or the program that showed it, however that came about; this process ends then.
 """
 
 import contextlib
