@@ -163,6 +163,7 @@ def test_a_lost_node_costs_no_run(submitter: Submitter) -> None:
     node = require_slurm_job(lost.slurm_path).node
     cluster.lose_node(node, submitter.job(lost))
     assert read_state(lost).state is State.RUNNING, "nobody was left to say that it ended"
+    submitter.shows(lost, "Slurm lets a requeued job rest")
     driver.reach(lost, State.FINISHED, seconds=60.0)
     assert submitter.counted("lost") == 50 and read_state(lost).attempt == 2
     other = {"n1": "n2", "n2": "n1"}[node]

@@ -9,7 +9,7 @@ from fttui_engine.runs.attempt import SCRATCH, Progress
 from fttui_engine.runs.checkpoints import Checkpoint, list_checkpoints
 from fttui_engine.runs.files import Json, finite, read_json_or_none
 from fttui_engine.runs.identity import ProcessIdentity, identity_from_json, this_host
-from fttui_engine.runs.journal import ExitVerdict, read_state
+from fttui_engine.runs.journal import ExitVerdict, RunState, read_state
 from fttui_engine.runs.run import Run
 from fttui_engine.runs.states import State
 
@@ -101,7 +101,7 @@ def summarize(run: Run) -> RunSummary:
         name=str(plan.get("name") or run.id),
         kind=str(plan.get("kind") or "command"),
         state=state.state,
-        detail=state.detail or (_slurm_detail(run, slurm) if slurm and state.state is State.QUEUED else ""),
+        detail=state.detail or (_slurm_detail(run, slurm, state) if slurm and live else ""),
         attempt=state.attempt,
         phase=progress.phase if progress and live else None,
         step=outcome.step if outcome else reached.step if reached else None,
@@ -133,10 +133,16 @@ def summarize(run: Run) -> RunSummary:
     )
 
 
-def _slurm_detail(run: Run, job: "SlurmJob") -> str:
-    from fttui_engine.runs.slurm_job import read_sights, waiting_sentence
+def _slurm_detail(run: Run, job: "SlurmJob", state: RunState) -> str:
+    """Return what a run waits for in Slurm's queue: before it begins, or since its node was lost."""
+    from fttui_engine.runs.slurm_job import PENDING, read_sights, waiting_sentence
 
-    return waiting_sentence(job, read_sights(run.home), time.time())
+    sights, began = read_sights(run.home), state.attempt_started_at
+    sight = sights.jobs.get(job.job_id)
+    is_back = sight and sight.state == PENDING and began and sights.answered_at > began
+    if state.state is not State.QUEUED and not is_back:
+        return ""
+    return waiting_sentence(job, sights, time.time())
 
 
 def _reached(run: Run, number: int) -> Progress | None:

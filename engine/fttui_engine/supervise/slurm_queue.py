@@ -72,11 +72,6 @@ _OF_THE_NODE = frozenset(
 )
 
 
-def is_slurms(run: Run) -> bool:
-    """Whether Slurm runs it; costs one look at the run's folder."""
-    return run.slurm_path.exists()
-
-
 def submit(run: Run) -> None:
     """Submit the job of a run that was just queued; the caller holds the run's charge lock.
 

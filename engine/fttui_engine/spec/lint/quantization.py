@@ -94,6 +94,8 @@ def _packed_by(model: str) -> str | None:
 def _check_gpus(case: "Lint", bits: int) -> None:
     if case.values["use_cpu"] or case.values["run.gpus"] == "none":
         return
+    if case.values["run.launcher"] == "slurm":
+        return  # it is not the GPU of this host
     from fttui_engine.hardware.capability import quantization_problem
 
     problem = quantization_problem(bits, case.values["run.gpus"])
