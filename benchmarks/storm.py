@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -40,8 +40,8 @@ class RankDeath(NamedTuple):
     """Until no rank and no launcher was left."""
     judged: float
     """Until the events said so."""
-    next_attempt: float
-    """Until the next attempt ran."""
+    next_attempt: float | None
+    """Until the next attempt was started; ``None`` where a person had to."""
 
 
 def fttui(environment: Mapping[str, str], *words: str) -> "subprocess.Popen[bytes]":
@@ -133,12 +133,13 @@ class Storm:
         while time.monotonic() - started < 60:
             later = read_events(self.run.events_path)[events_before:]
             times = {event.event: event.time - killed_at for event in reversed(later)}
-            if "restart_planned" in times and "attempt_started" in times:
-                death = RankDeath(tree_empty, times["restart_planned"], times["attempt_started"])
-                self.deaths.append(death)
+            judged, started_at = times.get("restart_planned"), times.get("attempt_started")
+            if judged is not None and started_at is not None:
+                self.deaths.append(RankDeath(tree_empty, judged, started_at))
                 return
-            if not read_state(self.run).state.is_live:
-                return  # parked: the day's restarts are used up
+            if "parked" in times:  # the restarts of a day are used up
+                self.deaths.append(RankDeath(tree_empty, times["parked"], None))
+                return
             time.sleep(POLL_SECONDS)
 
     def kill_launcher(self) -> None:
@@ -227,9 +228,9 @@ FAULTS: Mapping[str, Fault] = {
 }
 
 
-def drawn(count: int, chance: random.Random) -> list[str]:
+def drawn(count: int, chance: random.Random, kinds: Sequence[str]) -> list[str]:
     """Return so many faults in an order of chance; every kind comes once before any comes again."""
     names: list[str] = []
     while len(names) < count:
-        names += chance.sample(sorted(FAULTS), len(FAULTS))
+        names += chance.sample(sorted(kinds), len(kinds))
     return names[:count]

@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument(
         "--seed", type=int, default=1, help="decides which faults, when, and how (default: 1)"
     )
+    parser.add_argument("--only", action="append", choices=FAULTS, help="this kind alone; can be repeated")
     options = parser.parse_args()
     _have_own_mounts()
     measure.adopt_orphans()
@@ -101,7 +102,7 @@ def compare(work: Path, options: argparse.Namespace) -> dict[str, Any]:
 
     chance = random.Random(options.seed)  # noqa: S311
     storm = Storm(_start("storm", work, environment, steps), environment, chance)
-    names = drawn(options.faults, storm.chance)
+    names = drawn(options.faults, storm.chance, options.only or list(FAULTS))
     started = time.monotonic()
     _weather(storm, names, steps, started + MOST_SECONDS * (options.faults + 2))
     return {
@@ -193,16 +194,13 @@ def _differences(calm: Run, stormy: Run, steps: int) -> list[str]:
 
 def _death_figures(storm: Storm) -> dict[str, str]:
     """Return median and worst of what followed on the deaths of ranks."""
-    columns = zip(*storm.deaths, strict=True)
-    titles = (
-        "seconds until nothing of the attempt is left",
-        "seconds until the verdict",
-        "seconds until the next attempt",
-    )
-    return {
-        title: f"{statistics.median(column):.2f}, at most {max(column):.2f}, of {len(column)}"
-        for title, column in zip(titles, columns, strict=False)
-    }
+    titles = ("until nothing of the attempt is left", "until the verdict", "until the next attempt")
+    figures = {}
+    for place, title in enumerate(titles):
+        if seconds := [found for death in storm.deaths if (found := death[place]) is not None]:
+            worst, middle = max(seconds), statistics.median(seconds)
+            figures[title] = f"{middle:.2f} s, at most {worst:.2f} s, of {len(seconds)}"
+    return figures
 
 
 if __name__ == "__main__":
