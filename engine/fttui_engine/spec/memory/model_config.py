@@ -34,7 +34,11 @@ def read_model_config(model: str, revision: str, cache_dir: str | None) -> dict[
         return _read_gguf(Path(model))
     folder = Path(model) if os.path.isabs(model) else _cached_snapshot(model, revision, cache_dir)
     if folder is None:
-        raise UnknownShapeError(f"{model} is not on this host yet, so its sizes are not known.")
+        cache = f" --cache-dir {cache_dir}" if cache_dir else ""
+        raise UnknownShapeError(
+            f"{model} is not on this host yet, so its sizes are not known; `hf download {model} config.json{cache}` "
+            "fetches the few kilobytes that say them."
+        )
     if not (folder / "config.json").is_file() and len(files := sorted(folder.glob("*.gguf"))) == 1:
         return _read_gguf(files[0])
     return _read_json(folder / "config.json")
