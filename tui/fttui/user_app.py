@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING, Literal
 
+from textual._compositor import ChopsUpdate
 from textual.app import App
 from textual.filter import Monochrome, NoColor
 
 from fttui.ascii_only import AsciiOnly, wants_ascii
+from fttui.cropped_update import CroppedUpdate
 from fttui.keys import KEYS
 from fttui.keys.keymap import Keymap
 from fttui.themes import TEXTUAL_THEMES, fitting_theme
@@ -14,9 +16,11 @@ from fttui_engine.runs.logs import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rich.console import RenderableType
     from textual.actions import ActionParseResult
     from textual.dom import DOMNode
     from textual.filter import LineFilter
+    from textual.screen import Screen
 
     from fttui.settings import Settings
 
@@ -48,6 +52,11 @@ class UserApp(App[None]):
             self._no_color if isinstance(each, Monochrome) else each for each in super().get_line_filters()
         ]
         return [*filters, self._ascii_only] if self._ascii_only.enabled else filters
+
+    def _display(self, screen: "Screen[object]", renderable: "RenderableType | None") -> None:
+        if isinstance(renderable, ChopsUpdate):
+            renderable = CroppedUpdate.of(renderable)
+        super()._display(screen, renderable)
 
     async def run_action(
         self,

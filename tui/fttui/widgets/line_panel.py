@@ -9,7 +9,6 @@ from rich.segment import Segment
 from textual import events
 from textual.geometry import Region, Size
 from textual.strip import Strip
-from textual.widget import Widget
 
 from fttui.lines import Line, Role, Span, fit_line
 from fttui.themes import style_of
@@ -26,7 +25,7 @@ NARROW: Final = re.compile("[ -\u02ff\u2500-\u259f\u2800-\u28ff]*")
 """Latin letters, rules, blocks and braille: one cell each."""
 
 
-class LinePanel(Unscrolled, Widget):
+class LinePanel(Unscrolled):
     """Shows lines of text and repaints no more than what differs from the last frame.
 
     Textual resends the whole region of a widget on every refresh, changed or not: 3 kB for 20 lines, against 70
@@ -109,8 +108,10 @@ def differing_region(old: Line, new: Line, y: int) -> Region:
     last = max(len(before), len(after)) - 1
     if len(before) == len(after):
         last = next((x for x in range(last, first, -1) if before[x] != after[x]), first)
-    # A wide character starts one cell before its second half; one cell of margin keeps it whole.
+    # A wide character starts one cell before its second half, in either line; half of it cannot be sent.
     start = max(0, first - 1)
+    while start and not (before[start][0] and after[start][0]):
+        start -= 1
     return Region(start, y, last - start + 2, 1)
 
 
