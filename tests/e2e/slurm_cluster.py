@@ -74,7 +74,9 @@ class Cluster:
         user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
         self.config = folder / "slurm.conf"
         self.config.write_text(CONFIG.format(host=os.uname().nodename, user=user, folder=folder, ports=ports))
-        (folder / "gres.conf").write_text("AutoDetect=off\nName=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
+        (folder / "gres.conf").write_text(
+            "AutoDetect=off\nName=gpu File=/dev/null\nName=gpu File=/dev/zero\n"
+        )
 
     def start(self) -> None:
         """Start all daemons and wait until both nodes can be used."""

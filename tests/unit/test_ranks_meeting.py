@@ -218,7 +218,12 @@ def test_a_silent_connection_is_given_up_after_the_time_asked_for() -> None:
 
 def test_ranks_are_numbered_over_hosts_and_inherit_no_other_place() -> None:
     where = Place(NODES, 1, "127.0.0.1", 29400)
-    assert (where.world_size, where.first_rank, where.node_of(1).name, where.node_of(3).name) == (4, 2, "h1", "h3")
+    assert (where.world_size, where.first_rank, where.node_of(1).name, where.node_of(3).name) == (
+        4,
+        2,
+        "h1",
+        "h3",
+    )
     inherited = without_inherited(
         {"RANK": "0", "NODE_RANK": "0", "TORCHELASTIC_USE_AGENT_STORE": "True", "HOME": "/root"}
     )

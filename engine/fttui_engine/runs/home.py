@@ -57,6 +57,9 @@ def _private_folder(path: Path) -> None:
     status = path.stat()
     if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(20, "it is not a folder", str(path))
+    # Root in a container often works in a folder of somebody else; anybody else's could be read, and its runs replaced.
+    if os.getuid() not in (0, status.st_uid) and not status.st_mode & stat.S_ISVTX:
+        raise PermissionError(1, "it belongs to another user", str(path))
     shared = status.st_mode & (stat.S_ISVTX | stat.S_IWOTH)
     if status.st_uid == os.getuid() and status.st_mode & 0o077 and not shared:
         path.chmod(PRIVATE_FOLDER)

@@ -13,7 +13,9 @@ from fttui_engine.runs.home import state_home
 from fttui_engine.spec.config import TrainingConfig
 
 # What gloo and NCCL say of a peer that is gone.
-_LOST_RANK = re.compile(r"Connection (?:closed|reset) by (?:remote )?peer|ncclRemoteError|pair\.cc.*Broken pipe")
+_LOST_RANK = re.compile(
+    r"Connection (?:closed|reset) by (?:remote )?peer|ncclRemoteError|pair\.cc.*Broken pipe"
+)
 
 
 class Failure(NamedTuple):

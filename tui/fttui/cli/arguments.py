@@ -68,6 +68,13 @@ def _config(parser: ArgumentParser) -> None:
     json_argument(parser)
 
 
+def _trust(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", help="a folder with a model, or a downloaded model of the hub"
+    )
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
 def _data(parser: ArgumentParser) -> None:
     _config(parser)
     parser.add_argument(
@@ -167,6 +174,7 @@ VERBS: dict[str, Verb] = {
         "export_command:run",
         _elsewhere("export_command", "export_command"),
     ),
+    "trust": Verb("agree that a model's own Python code may run", "trust:agree", _trust),
     "estimates": Verb("show how far memory predictions have been off", "estimates:run", json_argument),
     "data": Verb("show what a configuration's data is made of", "data:run", _data),
     "gpus": Verb("show the GPUs of this machine", "gpus:run", _gpus_verb),

@@ -214,7 +214,8 @@ def _check_stage(case: Lint) -> None:
 def _check_model_use(case: Lint) -> None:
     if case.values["trust_remote_code"]:
         case.warn(
-            "trust_remote_code", "trust_remote_code: true runs Python code that comes with the model, as you."
+            "trust_remote_code",
+            "trust_remote_code: true runs Python code that comes with the model, as you, once `fttui trust` was told so.",
         )
     method = case.values["finetuning_type"]
     # A profile for LoRA under a file for full fine-tuning is a normal combination; the keys simply rest.

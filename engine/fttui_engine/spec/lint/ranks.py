@@ -66,7 +66,9 @@ def _check_rank_batches(case: "Lint", count: int) -> None:
             f"The batches of run.rank_batches are {sum(rows)} examples together, and per_device_train_batch_size: {each} "
             f"for {count} processes are {each * count}; with other numbers the batch would not be the one asked for."
         )
-        case.error("run.rank_batches", text, found=str(rows), allowed=f"numbers that are {each * count} together")
+        case.error(
+            "run.rank_batches", text, found=str(rows), allowed=f"numbers that are {each * count} together"
+        )
 
 
 def _words(case: "Lint") -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def read_model_config(model: str, revision: str, cache_dir: str | None) -> dict[
         return dict(DEMO_CONFIG)
     if model.lower().endswith(".gguf"):
         return _read_gguf(Path(model))
-    folder = Path(model) if os.path.isabs(model) else _cached_snapshot(model, revision, cache_dir)
+    folder = Path(model) if os.path.isabs(model) else cached_snapshot(model, revision, cache_dir)
     if folder is None:
         cache = f" --cache-dir {cache_dir}" if cache_dir else ""
         raise UnknownShapeError(
@@ -51,7 +51,8 @@ def hub_cache(cache_dir: str | None) -> Path:
     return Path(cache_dir or os.environ.get("HF_HUB_CACHE") or home / "hub")
 
 
-def _cached_snapshot(model: str, revision: str, cache_dir: str | None) -> Path | None:
+def cached_snapshot(model: str, revision: str, cache_dir: str | None) -> Path | None:
+    """The folder of a downloaded model of the hub, named by its commit; None where it is not on this host."""
     folder = hub_cache(cache_dir) / ("models--" + model.replace("/", "--"))
     try:
         # A branch or tag is a file that names its commit.

@@ -9,7 +9,13 @@ from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.errors import ModelError
 from fttui_engine.train.inference.request import Request
 from fttui_engine.train.lean_imports import import_transformers
-from fttui_engine.train.models.load import ModelSource, find_model, load_model, load_tokenizer
+from fttui_engine.train.models.load import (
+    ModelSource,
+    find_model,
+    load_model,
+    load_tokenizer,
+    require_trusted_code,
+)
 from fttui_engine.train.models.vocabulary import make_room_for
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
@@ -68,7 +74,10 @@ def load_own_tokenizer(request: Request) -> Any:
     for folder in (request.weights, *reversed(request.adapters)):
         if folder and any(Path(folder, name).is_file() for name in _TOKENIZER_FILES):
             # Not find_model: an adapter's folder has a tokenizer, but no configuration of a model.
-            return load_tokenizer(ModelSource(folder, {"trust_remote_code": config.trust_remote_code}), say)
+            source = ModelSource(folder, {"trust_remote_code": config.trust_remote_code})
+            if config.trust_remote_code:
+                require_trusted_code(source)
+            return load_tokenizer(source, say)
     return load_tokenizer(find_model(config), say, template=config.template)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fttui_engine.runs.trusted_code import ModelCode, code_in, is_trusted
 from fttui_engine.spec.config import TrainingConfig
 from fttui_engine.train.data.templates import choose_template
 from fttui_engine.train.demo import DEMO_MODEL, demo_model_path
@@ -29,7 +30,46 @@ class ModelSource(NamedTuple):
 
 
 def find_model(config: TrainingConfig) -> ModelSource:
-    """Return what ``model_name_or_path`` stands for."""
+    """Return what ``model_name_or_path`` stands for; raises ModelError where it brings code that nobody agreed to."""
+    source = _find(config)
+    if config.trust_remote_code:
+        require_trusted_code(source)
+    return source
+
+
+def require_trusted_code(source: ModelSource) -> None:
+    """Raise ModelError unless the Python that comes with a model was agreed to; most models bring none."""
+    folder = Path(source.name_or_path)
+    code = code_in(folder) if folder.is_dir() else _code_on_hub(source)
+    if code and not is_trusted(code):
+        raise ModelError(
+            f"{code.model} brings Python code of its own, which trust_remote_code: true would run as you, and nobody agreed "
+            "to this version of it",
+            f"look at it, then: fttui trust {code.model}",
+        )
+
+
+def _code_on_hub(source: ModelSource) -> ModelCode | None:
+    from transformers.utils.hub import cached_file
+
+    where = {key: source.arguments[key] for key in ("revision", "cache_dir") if key in source.arguments}
+    found = None
+    for name in ("config.json", "tokenizer_config.json"):
+        try:
+            found = (
+                cached_file(source.name_or_path, name, _raise_exceptions_for_missing_entries=False, **where)
+                or found
+            )
+        except OSError:
+            # The loading itself says in words what is wrong: no network, no access, no such model.
+            return None
+    if found is None:
+        return None
+    snapshot = Path(found).parent
+    return code_in(snapshot, source.name_or_path, snapshot.name)
+
+
+def _find(config: TrainingConfig) -> ModelSource:
     name = config.model_name_or_path
     arguments: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
     if name == DEMO_MODEL:
