@@ -106,10 +106,11 @@ class Cluster:
 
     def lose_node(self, node: str, job_id: str) -> None:
         """Kill a node with all that it runs, as a power cut does, and have Slurm notice at once (SlurmdTimeout)."""
-        stepd = f"slurmstepd: [{job_id}."
-        doomed = [self._daemons.pop(node).pid, *(pid for pid in _pids() if _command(pid).startswith(stepd))]
-        for pid in list(doomed):
-            doomed += _descendants(pid)
+        # By the environment that Slurm gave them: another cluster on this machine may have a job of that id.
+        marks = {f"SLURM_CONF={self.config}".encode(), f"SLURM_JOB_ID={job_id}".encode()}
+        of_job = [pid for pid in _pids() if marks <= _environment(pid)]
+        stewards = {parent for pid in of_job if _command(parent := _parent(pid)).startswith("slurmstepd")}
+        doomed = [self._daemons.pop(node).pid, *stewards, *of_job]
         for pid in doomed:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -181,9 +182,13 @@ def _command(pid: int) -> str:
     return ""
 
 
-def _descendants(pid: int) -> list[int]:
-    found = []
+def _environment(pid: int) -> set[bytes]:
     with suppress(OSError):
-        for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
-            found += [child, *_descendants(child)]
-    return found
+        return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    return set()
+
+
+def _parent(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()[1])
+    return 0

@@ -257,6 +257,13 @@ def test_what_slurm_refuses_leaves_nothing_behind(submitter: Submitter, tmp_path
     refused = driver.cli("start", config, check=1)
     assert "sbatch refused: invalid partition specified: nowhere" in refused.stderr
     assert not json.loads(driver.cli("ls", "--json", check=0).stdout)
+    run = submitter.submit("r", 0)
+    assert driver.end(run, 30.0).state is State.FINISHED
+    submitter.cluster.reach(submitter.job(run), "COMPLETED")
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setenv("PATH", str(tmp_path))
+        assert "there is no sbatch on this host" in driver.cli("resume", run.id, check=1).stderr
+    assert read_state(run).state is State.FINISHED and not run.environment_path.exists()
     config.write_text("run: {launcher: slurm, gpus: 1, command: [echo, hello]}\n")
     assert "not in that of fttui" in driver.cli("start", "--queue", config, check=2).stderr
 

@@ -5,6 +5,7 @@ Texts and no JSON: the form of ``--json`` changes with Slurm's releases, ``-o`` 
 """
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -54,6 +55,12 @@ def submit(script: Path, settings: dict[str, object]) -> str:
     if not job_id.isdigit():
         raise SlurmError(f"sbatch gave no job id but: {one_line(said)[:200]}", "squeue --me shows your jobs")
     return job_id
+
+
+def require_sbatch() -> None:
+    """Raise SlurmSilentError where nothing can be submitted from this host."""
+    if shutil.which("sbatch") is None:
+        raise _missing("sbatch")
 
 
 def cancel(job_id: str) -> None:
@@ -121,10 +128,7 @@ def _run(argv: list[str], seconds: float, environment: dict[str, str] | None = N
             check=False,
         )
     except FileNotFoundError as error:
-        raise SlurmSilentError(
-            f"there is no {argv[0]} on this host",
-            "run.launcher: slurm needs a login node of a cluster; leave it out to train on this machine",
-        ) from error
+        raise _missing(argv[0]) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SlurmSilentError(
             f"{argv[0]} did not answer within {seconds:.0f} s", "scontrol ping says whether Slurm is there"
@@ -137,3 +141,10 @@ def _run(argv: list[str], seconds: float, environment: dict[str, str] | None = N
     if any(sign in words for sign in ("Unable to contact", "Socket timed out", "Connection refused")):
         raise SlurmSilentError(f"{argv[0]}: {words}", "scontrol ping says whether Slurm is there")
     raise SlurmError(f"{argv[0]} refused: {words}", "sinfo shows partitions and limits")
+
+
+def _missing(program: str) -> SlurmSilentError:
+    return SlurmSilentError(
+        f"there is no {program} on this host",
+        "run.launcher: slurm needs a login node of a cluster; leave it out to train on this machine",
+    )

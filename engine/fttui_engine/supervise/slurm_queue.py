@@ -87,7 +87,12 @@ def submit(run: Run) -> None:
     # Without an id first: one of an earlier job must not be taken for this one.
     job = SlurmJob("", settings, time.time())
     write_slurm_job(run.slurm_path, job)
-    write_slurm_job(run.slurm_path, job._replace(job_id=sbatch(run.slurm_script_path, settings)))
+    try:
+        job_id = sbatch(run.slurm_script_path, settings)
+    except FttuiError:
+        forget_environment(run)
+        raise
+    write_slurm_job(run.slurm_path, job._replace(job_id=job_id))
 
 
 def _carried() -> dict[str, str]:
@@ -216,8 +221,9 @@ def _cancel(job: SlurmJob) -> None:
 
 def refuse_while_job_is_there(run: Run) -> None:
     """Raise WrongRequestError where the job of an ended run may yet begin again: Slurm requeues what it preempts."""
-    from fttui_engine.slurm.programs import SlurmError, find_job
+    from fttui_engine.slurm.programs import SlurmError, find_job, require_sbatch
 
+    require_sbatch()
     job = read_slurm_job(run.slurm_path)
     if job is None or not job.job_id or read_state(run).state is not State.INTERRUPTED:
         return
