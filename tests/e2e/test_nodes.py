@@ -21,7 +21,12 @@ from fttui_engine.nodes.preflight import Demands, Report, preflight
 from fttui_engine.nodes.ssh import MachineError
 from fttui_engine.nodes.sync import copy_to
 from fttui_engine.nodes.talks import Talks
+from fttui_engine.runs.metrics import read_metrics
+from fttui_engine.runs.run import Run
+from fttui_engine.runs.states import State
+from fttui_engine.runs.summary import summarize
 from fttui_engine.spec.load import resolve
+from fttui_engine.train.demo import demo_model_path
 from real_terminal import Terminal
 from run_driver import until
 from several_hosts import Host, Laboratory, laboratory
@@ -377,6 +382,52 @@ def test_what_is_missing_is_copied_into_scratch_only_and_goes_on_where_it_was_cu
     done = fttui(*command, "--sync")
     assert "100 %" in done.stderr
     assert next((h1.folder / "private/other").rglob("train.jsonl")).read_text() == data.read_text()
+
+
+def test_a_run_over_two_machines_stops_at_one_step_and_goes_on_from_it(lab: Laboratory, home: Path) -> None:
+    inventory, config = lab.folder / "two.yaml", lab.folder / "trained.yaml"
+    inventory.write_text("".join(f"{name}:\n  python: {sys.executable}\n" for name in ("h1", "h2")))
+    # The demo's model, made here: what is missing on a machine is a matter of the tests above.
+    config.write_text(
+        f"model_name_or_path: {demo_model_path()}\ndataset: demo:instructions\nfinetuning_type: lora\n"
+        "max_steps: 100000\nsave_total_limit: 2\nper_device_train_batch_size: 2\nlearning_rate: 1.0e-3\n"
+    )
+    nodes = ("--nodes", str(inventory))
+    h1, h2 = (Run(host.home / ".local/state/fttui/runs/trained") for host in lab.hosts[:2])
+
+    def steps(run: Run) -> list[int]:
+        return [point["step"] for point in read_metrics(run.metrics_path)]
+
+    lab.hosts[1].firewall("DROP", "30000:65535")
+    assert "h1 cannot reach it" in fttui(*nodes, "start", "--config", str(config), code=1).stdout
+    assert not h1.path.exists()
+    lab.hosts[1].open_firewall()
+
+    assert fttui(*nodes, "start", "--config", str(config)).stdout.strip() == "trained"
+    try:
+        until(lambda: len(steps(h1)) > 3 and len(steps(h2)) > 3, "both to train", 90.0)
+        assert (
+            "h1, h2 has a run trained already"
+            in fttui(*nodes, "start", "--config", str(config), code=2).stderr
+        )
+        fttui(*nodes, "stop", "--run", "trained")
+        until(lambda: summarize(h1).state == summarize(h2).state == State.STOPPED, "both to stop", 60.0)
+        stopped = steps(h1)[-1]
+        assert steps(h1) == steps(h2) == list(range(1, stopped + 1))
+        losses = [[point["loss"] for point in read_metrics(run.metrics_path)] for run in (h1, h2)]
+        assert losses[0] == losses[1]
+
+        fttui(*nodes, "resume", "--run", "trained")
+        until(lambda: min(steps(h1)[-1], steps(h2)[-1]) > stopped, "both to go on", 90.0)
+    finally:
+        fttui(*nodes, "stop", "--run", "trained", "--now")
+    until(lambda: summarize(h1).state == summarize(h2).state == State.STOPPED, "both to end", 30.0)
+    assert steps(h1)[: stopped + 1] == list(range(1, stopped + 2))
+    listed = json.loads(fttui(*nodes, "runs", "--json").stdout)
+    assert [(each["machine"], each["run"]["state"]) for each in listed] == [
+        ("h1", "stopped"),
+        ("h2", "stopped"),
+    ]
 
 
 def _described(path: Path) -> dict[str, object]:

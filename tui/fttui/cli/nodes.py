@@ -33,6 +33,7 @@ def run(args: Namespace) -> int:
         "trust": _trust,
         "login": _login,
         "rm": _remove,
+        **dict.fromkeys(("start", "runs", "stop", "resume"), _together),
     }
     return actions[args.action](path, args)
 
@@ -131,6 +132,13 @@ def _check(path: Path, args: Namespace) -> int:
     else:
         print_report(report)
     return ExitCode.DONE if report.ok else ExitCode.FAILED
+
+
+def _together(path: Path, args: Namespace) -> int:
+    from fttui.cli import nodes_runs
+
+    function: Callable[[list[Machine], Namespace], int] = getattr(nodes_runs, args.action)
+    return function(_chosen(path, args.names), args)
 
 
 def _add(path: Path, args: Namespace) -> int:

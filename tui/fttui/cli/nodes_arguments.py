@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, ArgumentTypeError
 
-ACTIONS = ("probe", "check", "add", "trust", "login", "rm")
+ACTIONS = ("probe", "check", "add", "trust", "login", "rm", "start", "runs", "stop", "resume")
 
 
 def nodes_arguments(parser: ArgumentParser) -> None:
@@ -12,7 +12,7 @@ def nodes_arguments(parser: ArgumentParser) -> None:
         metavar="ACTION",
         nargs="?",
         choices=ACTIONS,
-        help="probe: what they have; check: whether they can train together; add, trust, login, rm (default: list)",
+        help="probe: what they have; check: whether they can train together; add, trust, login, rm; start, runs, stop, resume: runs over several (default: list)",
     )
     parser.add_argument(
         "names", metavar="MACHINE", nargs="*", help="machines by their names for ssh (default: all)"
@@ -29,6 +29,10 @@ def nodes_arguments(parser: ArgumentParser) -> None:
         "--sync", action="store_true", help="copy what is missing into the machines' scratch folders"
     )
     check.add_argument("--port", metavar="N", type=_port, help="where the ranks meet (default: 29500)")
+    together = parser.add_argument_group("start, stop and resume")
+    together.add_argument("--name", metavar="N", help="name of the run (default: that of its file)")
+    together.add_argument("--run", metavar="RUN", help="the run to stop or resume, by its whole id")
+    together.add_argument("--now", action="store_true", help="kill it at once")
     add = parser.add_argument_group("add")
     add.add_argument(
         "--from-ssh-config", action="store_true", help="add every host of ~/.ssh/config that answers"

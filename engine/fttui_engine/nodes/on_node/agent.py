@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,27 @@ if TYPE_CHECKING:
 MARK = b"\x1efttui "
 # A head whose network is gone never closes the connection; sshd alone would keep this process for hours.
 LONELY_SECONDS = 120
+RUN_SECONDS = 60
 
 
 def _receive(request: dict[str, Any]) -> dict[str, Any]:
     signal.alarm(0)
     return files.receive(sys.stdin.buffer, request["scratch"], request["name"])
+
+
+def _run(request: dict[str, Any]) -> dict[str, Any]:
+    """Run a program, not through a shell; as a training is run, so with its own search path."""
+    words = [request["python"] or sys.executable, *request["words"]]
+    done = subprocess.run(
+        words,
+        input=request["input"].encode(),
+        capture_output=True,
+        timeout=RUN_SECONDS,
+        check=False,
+        cwd=os.path.expanduser("~"),
+    )
+    out, said = (each.decode(errors="replace") for each in (done.stdout, done.stderr))
+    return {"code": done.returncode, "out": out, "said": said}
 
 
 TASKS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -42,6 +59,7 @@ TASKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "find_model": lambda request: files.find_model(request["name"]),
     "held": lambda request: files.held(request["scratch"], request["name"], request["single"]),
     "copied": lambda request: files.copied(request["scratch"], request["name"], request["single"]),
+    "run": _run,
     "receive": _receive,
     "finish": lambda request: files.finish(
         request["scratch"], request["name"], request["single"], request["digest"]
