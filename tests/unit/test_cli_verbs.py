@@ -26,7 +26,7 @@ SHOWN = {
     "id", "name", "kind", "state", "detail", "attempt", "phase", "step", "max_steps", "epoch", "loss",
     "tokens_per_second", "step_seconds", "eta_seconds", "created_at", "started_at", "ended_at", "updated_at",
     "stop_deadline", "pid", "keeper_pid", "supervisor_pid", "host", "exit", "checkpoints", "run_dir", "output_dir",
-    "log_path", "gpus", "command",
+    "log_path", "gpus", "command", "slurm_job",
 }  # fmt: skip
 
 
