@@ -55,6 +55,8 @@ def _build(folder: Path) -> None:
     from tokenizers import ByteLevelBPETokenizer
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+    from fttui_engine.train.models.saving import write_model
+
     tokenizer = ByteLevelBPETokenizer()
     # 800 entries: the 256 bytes, the 3 special ones and the commonest pieces of the 12 kB of demo text.
     tokenizer.train_from_iterator(
@@ -86,7 +88,7 @@ def _build(folder: Path) -> None:
         model = LlamaForCausalLM(config)
     folder.mkdir(mode=0o700)
     fast.save_pretrained(folder)
-    model.save_pretrained(folder)
+    write_model(model, folder)
 
 
 def _demo_texts() -> list[str]:

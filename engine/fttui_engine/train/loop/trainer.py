@@ -17,6 +17,7 @@ from fttui_engine.train.loop.muon import muon
 from fttui_engine.train.loop.optimizer import LoraPlus, optimizer_with_rates
 from fttui_engine.train.models import pissa
 from fttui_engine.train.models.adapters import save_adapter
+from fttui_engine.train.models.saving import write_model
 from fttui_engine.train.ranks.sharding import held_share
 
 
@@ -192,7 +193,7 @@ class WorkerTrainer(EvaluatingTrainer):
         if isinstance(self.model, PeftModel):
             save_adapter(self.model, folder, state_dict)
         else:
-            self.model.save_pretrained(folder, state_dict=state_dict)
+            write_model(self.model, folder, state_dict=state_dict)
         self.processing_class.save_pretrained(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
