@@ -7,22 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-SOURCE = Path(__file__).with_name("faulty_libc.c")
-
-
-class FaultyLibc:
-    """Preloaded into all that the test starts; without a fault it changes nothing."""
-
-    def __init__(self, switch: Path) -> None:
-        self._switch = switch
-        self.becomes("")
-
-    def becomes(self, faults: str) -> None:
-        """Turn exactly these faults on, such as ``flock=37 clock=-3600``, at once and in every process."""
-        new = self._switch.with_suffix(".new")
-        new.write_text(faults)
-        new.rename(self._switch)
+from faulty_libc import SOURCE, FaultyLibc
+from small_disk import SmallDisk
 
 
 @pytest.fixture(scope="session")
@@ -46,33 +32,6 @@ def libc(
     monkeypatch.setenv("LD_PRELOAD", str(faulty_library))
     yield libc
     libc.becomes("")
-
-
-class SmallDisk:
-    """A file system of its own, which a test may fill or forbid to be written to."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def fill(self) -> None:
-        """Leave not a byte free."""
-        with (self.folder / "other-program").open("wb", buffering=0) as file:
-            try:
-                while file.write(bytes(2**16)):
-                    pass
-            except OSError:
-                return
-
-    def make_room(self) -> None:
-        (self.folder / "other-program").unlink()
-
-    def forbid_writing(self) -> None:
-        """Let nothing be opened for writing any more; what is open stays so, as where a server turns read-only."""
-        subprocess.run(["mount", "--bind", str(self.folder), str(self.folder)], check=True)
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(self.folder)], check=True)
-
-    def allow_writing(self) -> None:
-        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
 
 
 @pytest.fixture

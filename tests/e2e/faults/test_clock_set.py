@@ -2,7 +2,8 @@
 
 import time
 
-from conftest import FaultyLibc
+from faulty_libc import FaultyLibc
+
 from fttui_engine.runs.journal import read_state
 from fttui_engine.runs.states import State
 from fttui_engine.supervise import control

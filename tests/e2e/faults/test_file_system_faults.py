@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faulty_libc import FaultyLibc
+from small_disk import SmallDisk
 
-from conftest import FaultyLibc, SmallDisk
 from fttui_engine.runs.journal import read_state
 from fttui_engine.runs.states import State
 from fttui_engine.supervise import control

@@ -1,6 +1,7 @@
 """The limit of processes is reached (ulimit -u, pids.max): what cannot be started is tried again, what runs stays."""
 
-from conftest import FaultyLibc
+from faulty_libc import FaultyLibc
+
 from fttui_engine.runs.run import all_runs
 from fttui_engine.runs.states import State
 from run_driver import Driver, until
