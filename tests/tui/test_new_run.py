@@ -89,7 +89,7 @@ async def test_what_this_machine_cannot_do_says_why(home, here, open_cockpit):
     async with open_cockpit((120, 40)) as screen:
         await to_step(screen, 1)
         await screen.press("down")
-        await screen.sees("Not for this machine as it is: No NVIDIA GPU on this machine")
+        await screen.sees("Not for this machine as it is: It needs", "No NVIDIA GPU on this machine")
         await screen.press("up")
         await screen.sees("A first run on any machine")
         await screen.until(lambda: "Not for this machine as it is" not in screen.text, "the reason to go")

@@ -64,16 +64,14 @@ def missing_hardware(needed: Hardware) -> str | None:
     from fttui_engine.hardware.gpus import read_gpus
 
     report = read_gpus()
+    asks = f"It needs {needed.gpus} GPU{'s' if needed.gpus > 1 else ''} of {needed.memory_gb:g} GB or more"
     if not report.gpus:
-        return report.error
+        return f"{asks}. {report.error}"
     least_bytes = needed.memory_gb * SHOWN_OF_NOMINAL * (1 << 30)
     large = [gpu for gpu in report.gpus if (gpu.memory_total_bytes or 0) >= least_bytes]
     if len(large) >= needed.gpus:
         return None
-    size = f"of {needed.memory_gb:g} GB or more"
-    return (
-        f"It needs {needed.gpus} GPU{'s' if needed.gpus > 1 else ''} {size}; this machine has {len(large)}."
-    )
+    return f"{asks}; this machine has {len(large)}."
 
 
 def _read(path: Path) -> Profile:
