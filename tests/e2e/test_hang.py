@@ -13,7 +13,8 @@ from run_driver import Driver, until
 HOLDING = """
 import ctypes, os, signal
 def hold_the_lock(*_):
-    ctypes.PyDLL(None).sleep(1000)
+    while True:  # a signal ends a sleep
+        ctypes.PyDLL(None).sleep(1000)
 if os.environ.get("FTTUI_ATTEMPT") == "1":
     signal.signal(signal.SIGUSR1, hold_the_lock)
 """
@@ -29,7 +30,8 @@ save_steps: 10
 cutoff_len: 64
 learning_rate: 1e-3
 run:
-  hang_seconds: 10
+  # Importing on a busy machine may be silent for some seconds.
+  hang_seconds: 15
   environment: {{PYTHONPATH: "{path}"}}
   restart: {{max: 1, backoff_seconds: 0.1}}
 """
@@ -54,9 +56,9 @@ def test_a_training_that_stands_still_is_found_named_and_started_again(driver: D
     assert driver.show(run)["state"] == "running", "it was asked, and goes on"
 
     os.kill(pulse.pid, signal.SIGUSR1)
-    until(lambda: driver.happened(run, "hung"), "the hang to be found", 60)
+    until(lambda: driver.happened(run, "hung"), "the hang to be found", 90)
     message = driver.happened(run, "hung").message
-    assert "in hold_the_lock (site/sitecustomize.py:4)" in message
+    assert "in hold_the_lock (site/sitecustomize.py:5)" in message
     until(
         lambda: driver.show(run)["attempt"] == 2 and driver.show(run)["state"] == "running", "attempt 2", 120
     )
