@@ -184,7 +184,7 @@ def test_batches_of_ranks_say_that_one_process_has_no_use_for_them() -> None:
     warnings = {
         finding.key: finding.message for finding in resolved("run.rank_batches=auto").findings.warnings
     }
-    assert "no effect with one process" in warnings["run.rank_batches"]
+    assert "no effect with one process on one machine" in warnings["run.rank_batches"]
 
 
 def test_the_lines_for_torchrun_are_safe_for_a_shell() -> None:

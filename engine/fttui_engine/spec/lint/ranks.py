@@ -47,7 +47,7 @@ def _check_rank_batches(case: "Lint", count: int) -> None:
     rows = case.values["run.rank_batches"]
     is_one_host = case.values["run.nodes"] == 1 and case.values["run.launcher"] == "local"
     if count == 1 and is_one_host:
-        case.warn("run.rank_batches", "run.rank_batches has no effect with one process.")
+        case.warn("run.rank_batches", "run.rank_batches has no effect with one process on one machine.")
         return
     if (stage := case.values["stage"]) not in ("sft", "pt"):
         text = f"run.rank_batches needs a loss that is summed over tokens (sft, pt); stage: {stage} takes equal batches."
