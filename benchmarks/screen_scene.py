@@ -37,8 +37,8 @@ class Screens(Terminal):
 
     def answer_seconds(self, keys: str, is_answered: Callable[[], bool], most: float = 10.0) -> float:
         """Press keys and return the time until what answers them has arrived."""
-        self.press(keys)
         pressed = time.monotonic()
+        self.press(keys)
         while (left := pressed + most - time.monotonic()) > 0:
             if select.select([self.master], [], [], left)[0]:
                 data, arrived = os.read(self.master, 65536), time.monotonic()

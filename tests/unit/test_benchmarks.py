@@ -12,6 +12,7 @@ SCRIPTS = (
     "throughput",
     "checkpoint_cost",
     "command_start",
+    "tui_figures",
     "gpu_table",
     "two_hundred_faults",
     "train_one",

@@ -29,7 +29,7 @@ BUSY_POLL_SECONDS = 0.05
 """While an action is under way its effect is looked for this often: a key must show within 200 ms."""
 ADOPTION_SECONDS, ADOPTION_DELAY_SECONDS = 10.0, 0.5
 FIRST_FRAME_SECONDS, FIRST_LOOK_SECONDS = 3.0, 0.02
-GPUS_COME_SECONDS = 0.15
+GPUS_COME_SECONDS = 0.1
 """So long the first snapshot waits for the GPUs: a frame without them is 20 kB at 200x50 that are sent in vain."""
 
 
