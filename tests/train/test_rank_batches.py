@@ -10,7 +10,7 @@ from several_runs import numbers, weights
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_unequal_batches_train_what_one_process_does(ranked, without_dropout, strategy):
+def test_unequal_and_measured_batches_train_what_one_process_does(ranked, without_dropout, strategy):
     kind = {"finetuning_type": "full", "learning_rate": 5e-4} if strategy == "fsdp" else {}
     uneven = {"processes": 2, "strategy": strategy, "rank_batches": [3, 1]}
     values = {"model_name_or_path": without_dropout, "run": uneven} | kind
@@ -28,6 +28,17 @@ def test_unequal_batches_train_what_one_process_does(ranked, without_dropout, st
     assert_same_training(together, alone, tolerance=1e-5)
     if strategy == "fsdp":
         assert_divided(together)
+        return
+
+    measured = ranked("measured", **(values | {"run": uneven | {"rank_batches": "auto"}}))
+    assert measured.finish().result == "finished"
+    # The look at the speeds left no trace in what was learned.
+    assert_same_training(measured, alone, tolerance=1e-5)
+    log = measured.run.attempt(1).log_path.read_text()
+    assert "ranks: examples measured: rank 0 on " in log
+    assert " by what was measured" in log
+    rows = read_manifest(measured.checkpoints()[-1].path).extra["rank_rows"]
+    assert rows is None or (sum(rows) == 4 and min(rows) >= 1)
 
 
 def test_unequal_batches_go_on_bit_by_bit_after_a_stop(ranked):
@@ -41,19 +52,6 @@ def test_unequal_batches_go_on_bit_by_bit_after_a_stop(ranked):
     assert broken.finish(broken.checkpoints()[-1].path).result == "finished"
     assert numbers(broken) == numbers(straight)
     assert weights(broken) == weights(straight)
-
-
-def test_speeds_are_measured_without_a_trace_and_kept_by_the_checkpoint(ranked, without_dropout):
-    values = {"model_name_or_path": without_dropout, "run": {"processes": 2, "rank_batches": "auto"}}
-    alone, together = ranked("alone", **values), ranked("together", **values)
-    assert alone.finish(ranks=1).result == "finished"
-    assert together.finish().result == "finished"
-    assert_same_training(together, alone, tolerance=1e-5)
-    log = together.run.attempt(1).log_path.read_text()
-    assert "ranks: examples measured: rank 0 on " in log
-    assert " by what was measured" in log
-    measured = read_manifest(together.checkpoints()[-1].path).extra["rank_rows"]
-    assert measured is None or (sum(measured) == 4 and min(measured) >= 1)
 
 
 @pytest.mark.parametrize("examples", [1, 5, 12, 39])

@@ -1,5 +1,7 @@
 """GPUs of different generations in one training compute in one precision, or are refused with what to write."""
 
+from typing import Any
+
 import pytest
 
 from fttui_engine.spec.config import TrainingConfig
@@ -11,7 +13,7 @@ TURING = RankCard("h2", "Tesla T4", (7, 5))
 PASCAL = RankCard("h3", "GTX 1080 Ti", (6, 1))
 
 
-def config(**values: bool) -> TrainingConfig:
+def config(**values: Any) -> TrainingConfig:
     return TrainingConfig(model_name_or_path="demo:tiny", dataset=("demo:instructions",), **values)
 
 
