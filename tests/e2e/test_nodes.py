@@ -225,6 +225,11 @@ def test_a_firewall_and_a_taken_port_are_named_with_what_they_do(lab: Laboratory
     assert h1.address in dropped.fix
     (rejected,) = findings(report, "h3", "ports")
     assert "on port 29501 a firewall or router forbids it" in rejected.text
+    # A check leaves no port taken, not even for the next one in the same conversation.
+    with Talks(machines(lab)[1:]) as talks:
+        for _ in range(2):
+            again = preflight(talks, master_port=29502)
+            assert not [each for each in findings(again, "h2", "ports") if "taken" in each.text]
     # What is open is measured all the same.
     assert all(link.bytes_per_second for link in report.links)
 

@@ -65,6 +65,7 @@ def look_at_network(talks: Talks, machines: list[Facts], master_port: int) -> Me
     tries = talks.each(lambda talk: talk.ask("connect", peers=_targets(talk, peers, listening)), listening)
     findings += _judge_tries(tries, {name: str(peers[name].address) for name in listening}, master_port)
     links = _measure(talks, peers, tries)
+    talks.each(lambda talk: talk.ask("hush"), listening)
     findings += _judge_links(links)
     return Mesh(findings, links)
 

@@ -49,6 +49,7 @@ TASKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "clock": lambda request: time.time(),
     "facts": lambda request: facts(request["python"], request["packages_program"], request["scratch"]),
     "listen": lambda request: network.listen(request["ports"], request["name"]),
+    "hush": lambda request: network.hush(),
     "route": lambda request: [
         {**network.route(address), "lookup_seconds": network.lookup_seconds(address)}
         for address in request["addresses"]

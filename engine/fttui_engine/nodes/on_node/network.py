@@ -60,8 +60,21 @@ def route(peer: str) -> dict[str, Any]:
     return {"source": source, "interface": names[0] if names else None, "trouble": ""}
 
 
+_servers: list[socket.socket] = []
+
+
+def hush() -> None:
+    """Listen no longer: the ports are the training's from here on."""
+    while _servers:
+        server = _servers.pop()
+        # close() alone leaves the port taken as long as a thread waits in accept().
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+
 def listen(wanted: list[int], name: str) -> dict[str, Any]:
-    """Listen on these ports (0: any free one) as long as this process lives; says who has those that are taken."""
+    """Listen on these ports (0: any free one) until `hush`; says who has those that are taken."""
     ports, taken = [], []
     for port in wanted:
         try:
@@ -71,6 +84,7 @@ def listen(wanted: list[int], name: str) -> dict[str, Any]:
             taken.append({"port": port, "owner": who})
             continue
         ports.append(server.getsockname()[1])
+        _servers.append(server)
         threading.Thread(target=_serve, args=(server, name), daemon=True).start()
     return {"ports": ports, "taken": taken}
 
@@ -158,7 +172,10 @@ def _server(port: int) -> socket.socket:
 
 def _serve(server: socket.socket, name: str) -> None:
     while True:
-        link, _ = server.accept()
+        try:
+            link, _ = server.accept()
+        except OSError:
+            return
         threading.Thread(target=_answer, args=(link, name), daemon=True).start()
 
 
