@@ -137,8 +137,10 @@ class Cluster:
         with suppress(AssertionError):
             self("scancel", "--me")
             until(lambda: not self("squeue", "-h", "-o", "%i"), "the jobs to be gone", 15.0)
-        for name in list(self._daemons):
-            self._end(name)
+        for daemon in self._daemons.values():
+            daemon.kill()  # asked to end, slurmctld may take ten seconds over what nobody reads any more
+            daemon.wait()
+        self._daemons.clear()
 
     def _run(self, program: str, arguments: list[str], name: str = "") -> None:
         with (self.folder / f"{name or program}.out").open("ab") as output:

@@ -100,6 +100,12 @@ class Submitter:
 
         eventually(is_shown, text)
 
+    def close(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Look until it is noticed that a job is over; in earnest a look is good for 10 s, and last words have 15 s."""
+        monkeypatch.setattr(looks, "EVERY_SECONDS", 0.0)
+        monkeypatch.setattr(slurm_queue, "LAST_WORDS_SECONDS", 0.1)
+        until(lambda: slurm_queue.close_if_gone(run, 1.0), "the end of the job to be noticed")
+
     def job(self, run: Run) -> str:
         return require_slurm_job(run.slurm_path).job_id
 
@@ -214,10 +220,7 @@ def test_a_job_that_somebody_cancels_interrupts_its_run(
     assert (
         ended.state is State.INTERRUPTED and ended.exit and "Slurm asked the job to end" in ended.exit.message
     )
-    # Looking is enough; in earnest a look is good for 10 s, and last words have 15 s to get through.
-    monkeypatch.setattr(looks, "EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(slurm_queue, "LAST_WORDS_SECONDS", 0.1)
-    until(lambda: slurm_queue.close_if_gone(waits, 1.0), "the cancelled job to be noticed")
+    submitter.close(waits, monkeypatch)
     closed = read_state(waits)
     assert closed.state is State.INTERRUPTED and closed.exit
     assert closed.exit.message == f"Slurm job {submitter.job(waits)} ended: CANCELLED."
@@ -268,7 +271,9 @@ def test_what_slurm_refuses_leaves_nothing_behind(submitter: Submitter, tmp_path
     assert "not in that of fttui" in driver.cli("start", "--queue", config, check=2).stderr
 
 
-def test_a_life_of_a_job_that_slurm_has_given_up_ends_itself(submitter: Submitter) -> None:
+def test_a_life_of_a_job_that_slurm_has_given_up_ends_itself(
+    submitter: Submitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = submitter.submit("twice", 600)
     submitter.counting(run)
     # What the next life writes first, on another node, while this one is out of Slurm's reach.
@@ -278,3 +283,6 @@ def test_a_life_of_a_job_that_slurm_has_given_up_ends_itself(submitter: Submitte
     assert read_state(run).state is State.RUNNING, "that is for the other life to change"
     submitter.cluster.reach(job.job_id, "FAILED")
     assert "another life of this job is in charge" in run.slurm_log_path.read_text()
+    submitter.close(run, monkeypatch)
+    assert read_state(run).state is State.INTERRUPTED
+    assert f"Slurm job {job.job_id} ended: FAILED" in sentences(run)
