@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fttui.lines import text_of
+from fttui.log.layout import rows_of
 from fttui.log.options import Options
 from fttui.log.pager import Pager, problem_of
 
@@ -228,3 +229,18 @@ def test_no_order_of_keys_loses_or_repeats_a_line(seed, log, read):
         content = log.read_bytes()
         between = content[starts[0] : starts[-1]]
         assert between.count(b"\n") == len(starts) - 1, "every line from the first to the last is there"
+
+
+def test_a_key_in_a_line_of_megabytes_lays_out_only_the_part_that_it_brings_into_view(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"".join(b"%07d " % number for number in range(1_000_000)) + b"\nthe last line\n")
+    pager = Pager(path, Options(width=80, height=20))
+    rows_of.cache_clear()
+    pager.look()
+    pager.page()
+    for direction in (-1, -1, 1, -1):
+        before = rows_of.cache_info().misses
+        pager.move(direction)
+        pager.page()
+        assert rows_of.cache_info().misses - before <= 2
+    pager.close()
