@@ -40,6 +40,7 @@ ERRORS = [
     (["run: {nodes: [a, b]}"], "run.nodes", "later release"),
     (["run: {min_nodes: 2}"], "run.min_nodes", "later release"),
     (["run: {launcher: ssh}"], "run.launcher", "later release"),
+    (["run: {launcher: slurm, nodes: [a, b]}"], "run.nodes", "Slurm chooses which nodes"),
     (["run: {launcher: slurm, gpus: [0, 1]}"], "run.gpus", "Slurm chooses which GPUs"),
     (["run: {launcher: slurm, gpus: 2, slurm: {gres: 'gpu:a100:4'}}"], "run.slurm.gres", "asks for 4 GPUs"),
     (["run: {launcher: slurm, slurm: {time: '4'}}"], "run.slurm.time", "would hardly train"),
