@@ -16,7 +16,9 @@ from fttui.recording import Recording
 from fttui.settings import Settings
 from run_maker import SIZES
 
-RECORDING = Path(__file__).parent / "recordings" / "five-runs"
+RECORDINGS = Path(__file__).parent / "recordings"
+RECORDING = Path("five-runs")
+"""Relative, for its place is on the screens."""
 FRAMES = Path(__file__).parent / "frames"
 
 SETTINGS = Settings(theme="dark", ascii=False, read_only=True, restore_session=False)
@@ -33,7 +35,8 @@ PLACES = {
 
 
 @pytest.fixture(autouse=True)
-def utc(monkeypatch):
+def same_place_and_time(monkeypatch):
+    monkeypatch.chdir(RECORDINGS)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield
