@@ -201,6 +201,28 @@ async def test_the_configuration_shows_changes_all_and_differences(two_runs, ope
         await screen.sees("is damaged")
 
 
+async def test_no_page_shows_a_secret(two_runs, open_cockpit):
+    run, secret = two_runs["first"], "hf_abcdefghijklmnopqrstuvwxyz0123"
+    spec = resolve(None, profile="demo", overrides=[f"run.environment={{HF_TOKEN: {secret}, PLAIN: seen}}"])
+    write_spec(spec, run.spec_path)
+    run.attempt(1).log_path.write_text(f"login with {secret} at https://me:sesame@host/\n")
+    async with open_cockpit(select="first") as screen:
+        await screen.sees("login with ****")
+        await screen.press("enter", "5")
+        await screen.sees("Configuration  first", "learning_rate")
+        await screen.press("G")
+        await screen.sees("run.environment", "PLAIN", "seen")
+        assert "hf_abc" not in screen.text
+        await screen.press("l")
+        await screen.sees("login with ****", "https://**", "@host")
+        assert "hf_abc" not in screen.text and "sesame" not in screen.text
+        await screen.press("escape", "6")
+        await screen.sees("spec.yaml")
+        await screen.press("j", "j", "j", "enter", "ampersand", *"TOKEN", "enter")
+        await screen.sees("HF_TOKEN", "******")
+        assert "hf_abc" not in screen.text
+
+
 async def test_files_are_listed_and_opened(two_runs, open_cockpit):
     async with open_cockpit(select="first", page="run") as screen:
         await screen.press("6")

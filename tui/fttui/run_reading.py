@@ -10,6 +10,7 @@ from fttui_engine.runs import events as run_events
 from fttui_engine.runs.listing import Listing
 from fttui_engine.runs.logs import LogFollower, one_line, tail
 from fttui_engine.runs.metrics import MetricsFollower
+from fttui_engine.runs.recording import starred
 from fttui_engine.runs.run import Run, all_runs
 from fttui_engine.runs.summary import RunSummary, summarize
 
@@ -82,11 +83,11 @@ class RunFollower:
         if path != self._log_path or self._log is None:
             # The follower is placed first: a line written between the two is then shown twice rather than never.
             self._log_path, self._log = path, LogFollower(path)
-            self._lines = deque(tail(path, LOG_LINES), maxlen=LOG_LINES)
+            self._lines = deque(map(starred, tail(path, LOG_LINES)), maxlen=LOG_LINES)
             self._lines_seen = len(self._lines)
             return True
         added = self._log.poll()
-        self._lines.extend(added)
+        self._lines.extend(map(starred, added[-LOG_LINES:]))
         self._lines_seen += len(added)
         return bool(added)
 

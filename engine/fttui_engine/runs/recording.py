@@ -41,6 +41,12 @@ def masked(text: str) -> str:
     return SHAPED.sub(MASK, NAMED.sub(rf"\g<1>{MASK}", text))
 
 
+def starred(text: str) -> str:
+    """Return a text of the same length in which stars stand for what looks like a secret: for screens."""
+    named = NAMED.sub(lambda found: found[1] + "*" * len(found[2]), text)
+    return SHAPED.sub(lambda found: "*" * len(found[0]), named)
+
+
 def run_files(run: Run) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a run for a recording: the name within its folder, and what may be handed on of it."""
     for folder, folders, names in os.walk(run.path):

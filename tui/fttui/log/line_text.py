@@ -4,6 +4,7 @@ import re
 
 from fttui.lines import ANSI_ROLES, Line, Role, Span, line
 from fttui_engine.runs.logs import plain_text
+from fttui_engine.runs.recording import starred
 
 TAB_CELLS = 4
 HOLE_BYTES = 64
@@ -39,7 +40,7 @@ def shown(raw: bytes, *, colours: bool, timestamps: bool) -> Line:
             (Span(f"[{zeros} zero bytes: the file was cut here while it was written] ", "note"),),
             text[zeros:],
         )
-    decoded = text.decode("utf-8", "replace").expandtabs(TAB_CELLS)
+    decoded = starred(text.decode("utf-8", "replace").expandtabs(TAB_CELLS))
     spans = _coloured(decoded) if "\x1b[" in decoded else (Span(plain_text(decoded)),)
     if not colours:
         spans = (Span("".join(span.text for span in spans)),)

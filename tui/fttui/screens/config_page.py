@@ -131,10 +131,11 @@ class ConfigPage(ListPage):
 
 def read_settings(run: Run) -> tuple[Setting, ...]:
     """Return the configuration of a run; raises FttuiError where its file is damaged."""
+    from fttui_engine.spec.check import masked
     from fttui_engine.spec.resolved import read_spec
 
     resolved = read_spec(run.spec_path)
-    values = dict(_flat(resolved.values, ""))
+    values = dict(_flat(masked(resolved.values), ""))
     return tuple(
         Setting(one_line(key), _text(value), one_line(resolved.origins.get(key, "default")))
         for key, value in values.items()
