@@ -106,14 +106,6 @@ class Terminal:
                 raise AssertionError(f"the program ended ({code}) before {what}; it said:\n{self.text}")
             self.read(0.05)
 
-    def types_below(self, label: str) -> None:
-        """Wait until the field below ``label`` has the focus: the cursor stands in it."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while label not in self.screen.display[max(0, self.screen.cursor.y - 1)]:
-            assert time.monotonic() < deadline, f"the cursor is in line {self.screen.cursor.y}:\n{self.text}"
-            assert not self._is_closed, f"the program has ended:\n{self.text}"
-            self.read(0.05)
-
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
 

@@ -19,6 +19,7 @@ FTTUI = f"{sys.executable} -m fttui"
 # Generous: the tests share their machine with whatever else runs there.
 GONE_SECONDS = 5.0
 SHOWN_SECONDS = 6.0
+F8 = "\x1b[19~"
 CONFIG = """
 model_name_or_path: demo:tiny
 dataset: demo:instructions
@@ -48,10 +49,9 @@ def training(host: SshHost) -> Iterator[Run]:
     screen.sees("no runs yet")
     screen.press("n")
     screen.sees("YAML file")
-    screen.press("\t")
-    screen.types_below("YAML file")
     screen.press(str(config))
-    screen.press("\r")
+    screen.sees(config.name)
+    screen.press(F8)
     screen.sees("can be started")
     screen.press("\r")
     screen.sees("starting", seconds=2.0)
