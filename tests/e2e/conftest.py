@@ -16,6 +16,7 @@ from run_driver import Driver, is_running, marked_processes, until
 def nothing_is_left(tmp_path: Path) -> Iterator[None]:
     """No process of a run, no zombie and no open file may outlive a test."""
     files_before = set(os.listdir("/proc/self/fd"))
+    children_before = _children()
     yield
     try:
         until(lambda: not marked_processes(tmp_path), "the processes of all runs to go", 5.0)
@@ -27,13 +28,13 @@ def nothing_is_left(tmp_path: Path) -> Iterator[None]:
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         raise AssertionError(f"left behind: {told}") from None
-    assert not _zombies(), "children were not waited for"
+    zombies = [pid for pid in _children() - children_before if not is_running(pid)]
+    assert not zombies, "children were not waited for"
     assert len(os.listdir("/proc/self/fd")) <= len(files_before) + 2, "files were left open"
 
 
-def _zombies() -> list[int]:
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [int(pid) for pid in children if not is_running(int(pid))]
+def _children() -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -75,14 +76,20 @@ def wait_until(condition: Callable[[], bool], seconds: float, complaint: str) ->
         time.sleep(0.02)
 
 
+def _has_terminal(process: psutil.Process) -> bool:
+    """Whether it has one; ``Process.terminal`` knows only those that were there when it was first called."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[4] != "0"
+
+
 def screens_process(host: SshHost) -> psutil.Process:
     """Return the process that draws the screens in the SSH session."""
     found = [
         process
-        for process in psutil.process_iter(["username", "cmdline", "terminal"])
+        for process in psutil.process_iter(["username", "cmdline"])
         if process.info["username"] == host.user
-        and process.info["terminal"]
-        and "fttui" in process.info["cmdline"]
+        and "fttui" in (process.info["cmdline"] or ())
+        and _has_terminal(process)
     ]
     assert len(found) == 1, found
     return found[0]
